@@ -3,7 +3,8 @@
     ModelyardError
     ├── InvalidInput          what a user gave cannot be used        (400)
     │   ├── UnknownName       a key or name that is not known; names the nearest
-    │   └── TooLarge          past a limit                           (413)
+    │   ├── TooLarge          past a limit                           (413)
+    │   └── UnsupportedMedia  a content type or encoding not taken   (415)
     ├── NotAllowedFormat      a file format that is refused          (422)
     ├── Unauthorized          no key, or one that is not good        (401)
     ├── Forbidden             a good key without this right          (403)
@@ -15,6 +16,7 @@
     ├── Unavailable           nothing serves this now                (503)
     ├── DeadlineExceeded      the deadline passed                    (504)
     ├── MissingExtra          a library is not installed             (422)
+    ├── LeaseLost             an attempt that is no longer the run's (410)
     └── Cancelled             a run was cancelled by its owner       (409)
 
 Each class keeps its facts and builds its message: what, what came, what is allowed. Only the edges (control's
@@ -74,6 +76,10 @@ class TooLarge(InvalidInput):
     code = "too_large"
 
 
+class UnsupportedMedia(InvalidInput):
+    code = "unsupported_media_type"
+
+
 class NotAllowedFormat(ModelyardError):
     code = "format_not_allowed"
 
@@ -105,6 +111,14 @@ class Corrupt(ModelyardError):
             f"file {file!r} does not match its digest", came=f"sha256 {found}", allowed=f"sha256 {expected}"
         )
 
+    @classmethod
+    def because(cls, file: str, problem: str, *, came: object = None, allowed: object = None) -> "Corrupt":
+        """For a file that is wrong in another way than its digest, as missing or not listed."""
+        error = cls.__new__(cls)
+        error.file = file
+        ModelyardError.__init__(error, f"file {_short(file)!r} {problem}", came=came, allowed=allowed)
+        return error
+
 
 class ParityMismatch(ModelyardError):
     code = "parity_mismatch"
@@ -120,6 +134,10 @@ class Unavailable(ModelyardError):
 
 class DeadlineExceeded(ModelyardError):
     code = "deadline_exceeded"
+
+
+class LeaseLost(ModelyardError):
+    code = "lease_lost"
 
 
 class Cancelled(ModelyardError):

@@ -40,6 +40,7 @@ class Report(Struct, frozen=True, kw_only=True):
 
     format_version: int = 1
     model: str
+    model_digest: str = ""  # of the package that was evaluated
     task: str
     dataset: str
     dataset_digest: str

@@ -1,0 +1,160 @@
+"""`yard up`."""
+
+import asyncio
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from modelyard.cli import ports
+from modelyard.cli.output import Json, facts, say, show
+from modelyard.cli.platform import HomeOption, home_of, running
+from modelyard.cli.starting import until_ready
+from modelyard.cluster import table
+from modelyard.cluster.connection import Connection
+from modelyard.cluster.launcher import Launcher, supervise
+from modelyard.cluster.platform import CONTROL, GATEWAY, read_config, write_config
+from modelyard.errors import Conflict, InvalidInput, ModelyardError, Unavailable
+from modelyard.home import Home
+from modelyard.types.process import PlatformConfig
+
+_OPTIONS = {"port": "--port", "control_port": "--control-port"}
+
+Port = Annotated[int | None, typer.Option(min=0, max=65535, show_default=False,
+                 help="Where models are called (as last time; at first 8800; 0: any free one).")]  # fmt: skip
+ControlPort = Annotated[int | None, typer.Option(min=0, max=65535, show_default=False,
+                        help="Where the platform is managed (as last time; at first 8801; 0: any).")]  # fmt: skip
+HostName = Annotated[str | None, typer.Option(help="The gateway's address (127.0.0.1).", show_default=False)]
+ControlHost = Annotated[str | None, typer.Option(help="Control's address (127.0.0.1).", show_default=False)]
+MaxRuns = Annotated[int | None, typer.Option(min=1, help="Runs at one time (1).", show_default=False)]
+DatabaseUrl = Annotated[str | None, typer.Option(help="Another database than the built-in one.", show_default=False)]
+Detach = Annotated[bool, typer.Option("--detach", "-d", help="Start it, then return; stop it with: yard down")]
+
+
+def up(home: HomeOption = None, port: Port = None, control_port: ControlPort = None, host: HostName = None,
+       control_host: ControlHost = None, max_runs: MaxRuns = None, database_url: DatabaseUrl = None,
+       detach: Detach = False, as_json: Json = False) -> None:  # fmt: skip
+    """Start the platform. It stays in the foreground until Ctrl-C, or goes on by itself with --detach."""
+    place = home_of(home)
+    if running(place):
+        _already(place, detach, as_json)
+        return
+    told = {"port": port, "control_port": control_port, "host": host, "control_host": control_host,
+            "max_runs": max_runs, "database_url": database_url}  # fmt: skip
+    config = _configure(place, {k: v for k, v in told.items() if v is not None})
+    first = not place.credentials.exists()
+    place.create()
+    write_config(place, config)
+    if detach:
+        _detached(place, config)
+        _announce(place, config, first, as_json, "stop it with: yard down")
+    else:
+        _foreground(place, config, lambda: _announce(place, config, first, as_json, "stop it with Ctrl-C"))
+
+
+def _already(home: Home, detach: bool, as_json: bool) -> None:
+    config = read_config(home)
+    if not detach:
+        error = Conflict(f"the platform of {home.root} is already running: control at {config.control_url}, "
+                         f"gateway at {config.gateway_url}")  # fmt: skip
+        error.add_note("stop it with: yard down")
+        raise error
+    raw = _raw(home, config, None) | {"already_running": True}
+    show(raw, as_json, "Modelyard is already running.", _addresses(config))
+
+
+def _configure(home: Home, told: dict[str, Any]) -> PlatformConfig:
+    """The last configuration with what was told now, its ports free. Raises InvalidInput or Conflict."""
+    config = msgspec.structs.replace(read_config(home), **told)
+    if config.port == config.control_port != 0:
+        raise InvalidInput("--port and --control-port must differ", came=config.port)
+    for field, host in (("port", config.host), ("control_port", config.control_host)):
+        port = getattr(config, field)
+        if port == 0:
+            config = msgspec.structs.replace(config, **{field: ports.next_free(host, 8801)})
+        elif not ports.is_free(host, port) and not _ours(home, field):
+            raise _taken(host, port, _OPTIONS[field])
+    return config
+
+
+def _ours(home: Home, field: str) -> bool:
+    """Whether a gateway or control whose launcher died still lives, and so holds its own port."""
+    owner = GATEWAY if field == "port" else CONTROL
+    records = {r.spec.id: r for r in table.load(home.launcher_table)}
+    record = records.get(owner)
+    return record is not None and record.identity is not None and record.identity.alive()
+
+
+def _taken(host: str, port: int, option: str) -> Conflict:
+    who = ports.holder(port)
+    error = Conflict(f"port {port} ({option}) is taken by {who or 'another process'}")
+    error.add_note(f"pick another, as in: yard up {option} {ports.next_free(host, port)}")
+    return error
+
+
+def _foreground(home: Home, config: PlatformConfig, announce: Any) -> None:
+    """Become the launcher. Raises what made the start fail, when all that was started has ended."""
+    failures: list[ModelyardError] = []
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def welcome(launcher: Launcher) -> None:
+        try:
+            await until_ready(home, config)
+            announce()
+        except ModelyardError as error:
+            failures.append(error)
+            launcher.stop()
+
+    logging.basicConfig(filename=home.logs / "launcher.log", level=logging.INFO,
+                        format="%(asctime)s %(levelname)s %(name)s: %(message)s")  # fmt: skip
+    asyncio.run(supervise(home, lambda launcher: tasks.add(asyncio.create_task(welcome(launcher)))))
+    if failures:
+        raise failures[0]
+    say("stopped")
+
+
+def _detached(home: Home, config: PlatformConfig) -> None:
+    """Start a launcher that outlives this command. Raises what made the start fail."""
+    with (home.logs / "launcher.log").open("ab") as log:
+        argv = [sys.executable, "-m", "modelyard.cluster.launcher", "--home", str(home.root)]
+        subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=home.root,
+                         env=os.environ | {"PYTHONSAFEPATH": "1"}, start_new_session=True)  # fmt: skip
+    try:
+        asyncio.run(until_ready(home, config))
+    except ModelyardError:
+        try:
+            Connection(home.launcher_socket).stop()
+        except Unavailable:
+            say("the launcher has ended too")
+        raise
+
+
+def _announce(home: Home, config: PlatformConfig, first: bool, as_json: bool, stop: str) -> None:
+    key = _first_key(home) if first else None
+    lines: list[Any] = ["Modelyard is up.", _addresses(config)]
+    if key:
+        lines += [f"  admin key  {key}", f"  It is kept in {home.credentials}, which only you can read."]
+        lines += ["Next: yard data add digits"]
+    show(_raw(home, config, key), as_json, *lines, stop[0].upper() + stop[1:] + ".")
+    sys.stdout.flush()
+
+
+def _raw(home: Home, config: PlatformConfig, key: str | None) -> dict[str, Any]:
+    raw: dict[str, Any] = {"home": str(home.root), "control_url": config.control_url, "gateway_url": config.gateway_url}
+    return raw | ({"api_key": key} if key else {})
+
+
+def _addresses(config: PlatformConfig) -> Any:
+    return facts([("  models are called at", config.gateway_url), ("  it is managed at", config.control_url)])
+
+
+def _first_key(home: Home) -> str | None:
+    try:
+        return msgspec.json.decode(Path(home.credentials).read_bytes(), type=dict[str, str]).get("api_key")
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,94 @@
+"""The platform from Python: the command line's nouns and verbs."""
+
+from functools import cached_property
+from typing import Any
+
+from modelyard.client.data import Datasets
+from modelyard.client.deployments import Deployment, Deployments
+from modelyard.client.inputs import request_for
+from modelyard.client.keys import Keys
+from modelyard.client.models import Models
+from modelyard.client.recipe import Recipe, assemble
+from modelyard.client.runs import Run, Runs, Watch
+from modelyard.client.settings import resolve
+from modelyard.client.transport import PATIENCE, Transport, error_of
+from modelyard.errors import ModelyardError
+from modelyard.home import Home
+
+
+class Client:
+    """yard = modelyard.Client()
+        yard.data.add("digits")
+        run = yard.train(task="image-classification", data="digits", net="cnn", name="reader")
+        yard.deploy("reader", "reader")
+        yard.predict("reader", Path("three.png"))
+
+    `url` is control's address (or YARD_URL, or the one of YARD_HOME's platform); `api_key` (or YARD_API_KEY,
+    or the admin key of YARD_HOME's platform). Nothing is asked before the first call. Errors are those of
+    modelyard.errors.
+    """
+
+    def __init__(self, url: str | None = None, api_key: str | None = None, *, gateway_url: str | None = None,
+                 home: Home | None = None, timeout: float = 60.0, patience: float = PATIENCE) -> None:  # fmt: skip
+        self.settings = resolve(url, api_key, gateway_url, home or Home.from_environment())
+        self.transport = Transport(self.settings, timeout, patience)
+        self.data = Datasets(self)
+        self.runs = Runs(self)
+        self.models = Models(self)
+        self.deployments = Deployments(self)
+        self.keys = Keys(self)
+
+    def __repr__(self) -> str:
+        return f"Client({self.settings.url!r})"
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; the client can still be used."""
+        self.transport.close()
+
+    def status(self) -> dict[str, Any]:
+        """How the platform is."""
+        return dict(self.transport.get("/api/v1/status"))
+
+    def train(self, recipe: Recipe | None = None, *, wait: bool = True, watch: Watch | None = None,
+              **keys: Any) -> Run:  # fmt: skip
+        """Train by a recipe (a dict, or the path of a YAML file) with `keys` over it. Returns the run."""
+        run = self.runs.start("train", assemble(recipe, keys))
+        return run.wait(watch=watch) if wait else run
+
+    def evaluate(self, model: str, data: str | None = None, split: str | None = None, *, wait: bool = True,
+                 watch: Watch | None = None) -> Run:  # fmt: skip
+        """Evaluate a version ("name", "name:3", "name@alias"), by default on what it was trained with."""
+        params = {"model": model, "data": data, "split": split}
+        run = self.runs.start("evaluate", {k: v for k, v in params.items() if v is not None})
+        return run.wait(watch=watch) if wait else run
+
+    def deploy(self, name: str, model: str, replicas: int = 1, *, wait: bool = True,
+               timeout: float = 60.0) -> Deployment:  # fmt: skip
+        """Put a model's version ("name", "name:3", "name@alias") behind `name`."""
+        deployment = self.deployments.create(name, model, replicas)
+        return deployment.wait(timeout) if wait else deployment
+
+    def predict(self, name: str, value: Any, **parameters: Any) -> Any:
+        """Ask a deployment.
+
+        `value`: bytes or the path of an image; a dict of columns or of one row; a list of rows (dicts) or of
+        images. `parameters` are the task's, as top_k=3. Answers as the Hugging Face interface does.
+        """
+        response = self.transport.raw(request_for(name, value, parameters), self.gateway_url)
+        if response.status_code >= 400:
+            raise error_of(response)
+        return response.json()
+
+    @cached_property
+    def gateway_url(self) -> str:
+        """Where predictions go."""
+        url = self.settings.gateway_url or self.status().get("gateway_url")
+        if not url:
+            raise ModelyardError("the gateway's address is not known; set YARD_GATEWAY_URL")
+        return str(url)

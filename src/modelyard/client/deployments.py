@@ -1,0 +1,115 @@
+"""Deployments: the names that callers use."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from modelyard.client.models import split_reference
+from modelyard.client.record import Record
+from modelyard.client.transport import Request
+from modelyard.errors import DeadlineExceeded, from_dict
+
+if TYPE_CHECKING:
+    from modelyard.client.client import Client
+
+_LOOK = 0.1  # seconds between two looks at a deployment that is waited for
+
+
+class Deployment(Record):
+    """A name, the versions behind it and how far they are."""
+
+    shown: ClassVar[tuple[str, ...]] = ("name", "model", "state", "ready", "replicas")
+
+    @property
+    def name(self) -> str:
+        return str(self.raw["name"])
+
+    @property
+    def model(self) -> str:
+        return str(self.raw.get("model") or "")
+
+    @property
+    def state(self) -> str:
+        return str(self.raw.get("state") or "")
+
+    @property
+    def replicas(self) -> int:
+        """Replicas of each version that should be."""
+        return int(self.raw.get("replicas") or 0)
+
+    @property
+    def ready(self) -> int:
+        """Replicas that answer."""
+        return int(self.raw.get("ready") or 0)
+
+    @property
+    def error(self) -> dict[str, Any] | None:
+        return self.raw.get("error")
+
+    def wait(self, timeout: float = 60.0) -> "Deployment":
+        return self._client.deployments.wait(self.name, timeout=timeout)
+
+    def predict(self, value: Any, **parameters: Any) -> Any:
+        """See `Client.predict`."""
+        return self._client.predict(self.name, value, **parameters)
+
+
+Watch = Callable[[Deployment], None]
+"""Called with the deployment at each look while it is waited for."""
+
+
+class Deployments:
+    """`client.deployments`."""
+
+    def __init__(self, client: "Client") -> None:
+        self._client = client
+
+    def create(self, name: str, model: str, replicas: int = 1) -> Deployment:
+        """`model` is "name", "name:3" or "name@alias"; returns before its replicas are ready."""
+        model_name, version = split_reference(model)
+        body: dict[str, Any] = {"name": name, "model": model_name, "replicas": replicas}
+        if version and version.startswith("@"):
+            body["alias"] = version[1:]
+        elif version:
+            body["version"] = int(version) if version.isdigit() and len(version) < 8 else version
+        return self._as(self._client.transport.post("/api/v1/deployments", body))
+
+    def list(self, limit: int | None = None) -> list[Deployment]:
+        return [self._as(d) for d in self._client.transport.pages("/api/v1/deployments", limit)]
+
+    def show(self, name: str) -> Deployment:
+        return self._as(self._client.transport.get(f"/api/v1/deployments/{name}"))
+
+    def scale(self, name: str, replicas: int) -> Deployment:
+        return self._patch(name, {"replicas": replicas})
+
+    def split(self, name: str, weights: Mapping[str | int, float]) -> Deployment:
+        """Version -> its share of the requests, as {3: 90, 4: 10}."""
+        return self._patch(name, {"split": {str(v): w for v, w in weights.items()}})
+
+    def delete(self, name: str) -> None:
+        self._client.transport.send(Request(method="DELETE", path=f"/api/v1/deployments/{name}"))
+
+    def wait(
+        self, name: str, timeout: float = 60.0, watch: Callable[[Deployment], None] | None = None
+    ) -> Deployment:
+        """The deployment when all its replicas are ready. Raises its error, or DeadlineExceeded."""
+        deadline = time.monotonic() + timeout
+        while True:
+            now = self.show(name)
+            if watch:
+                watch(now)
+            if now.state == "ready":
+                return now
+            if now.state == "failed":
+                raise from_dict(now.error or {"message": f"deployment {name} failed"})
+            if time.monotonic() > deadline:
+                raise DeadlineExceeded(f"deployment {name} is not ready within {timeout:g} s; it goes on")
+            time.sleep(_LOOK)
+
+    def _patch(self, name: str, body: dict[str, Any]) -> Deployment:
+        request = Request(method="PATCH", path=f"/api/v1/deployments/{name}", json=body)
+        return self._as(self._client.transport.send(request))
+
+    def _as(self, raw: dict[str, Any]) -> Deployment:
+        return Deployment(raw, self._client)

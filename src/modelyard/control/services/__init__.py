@@ -1,0 +1,1 @@
+"""What control does, one noun a file. Services know the database and the blobs, and nothing of HTTP."""

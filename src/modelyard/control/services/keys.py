@@ -1,0 +1,150 @@
+"""API keys: 256 bits, shown once, kept as their HMAC-SHA256 under the home's secret."""
+
+import hmac
+import secrets
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
+
+from modelyard.control.platform import Platform
+from modelyard.control.services.names import known_id
+from modelyard.control.services.pages import Page, PageRequest, fetch, page_of
+from modelyard.errors import Conflict, InvalidInput, NotFound, Unauthorized
+from modelyard.store.tables import Key
+from modelyard.types.ids import new_id
+from modelyard.types.route import KeyGrant
+
+SCOPES: Final = ("admin", "predict", "metrics")
+_PREFIX: Final = "yard_"
+_LONGEST: Final = 200  # characters of a key that is worth hashing
+_LONGEST_LIFE: Final = 100 * 365 * 24 * 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyView:
+    """`key` is the key itself where it was just made, and None ever after."""
+
+    id: str
+    name: str
+    scopes: list[str]
+    last4: str
+    created_at: float
+    expires_at: float | None
+    revoked_at: float | None
+    key: str | None = None
+
+
+def new_key() -> str:
+    """A key nobody knows yet."""
+    return _PREFIX + secrets.token_urlsafe(32)
+
+
+def create(platform: Platform, tenant: str, name: str, scopes: list[str],
+           expires_in: float | None = None, *, key: str | None = None) -> KeyView:  # fmt: skip
+    """Make a key that is good for `scopes`, for `expires_in` seconds. Raises InvalidInput."""
+    _check(name, scopes, expires_in)
+    key = key or new_key()
+    now = platform.now()
+    row = Key(
+        id=new_id("key"),
+        tenant=tenant,
+        name=name,
+        hash=_hash(platform, key),
+        last4=key[-4:],
+        scopes=[s for s in SCOPES if s in scopes],
+        created_at=now,
+        expires_at=None if expires_in is None else now + expires_in,
+        revoked_at=None,
+    )
+    with platform.database.write() as session:
+        session.add(row)
+    platform.changes.tell()
+    return _view(row, key)
+
+
+def authenticate(platform: Platform, key: str) -> KeyGrant:
+    """What a key may do. Raises Unauthorized for a key that is unknown, revoked or expired, and says no more."""
+    found = _hash(platform, key[:_LONGEST])
+    with platform.database.read() as session:
+        row = session.scalar(select(Key).where(Key.hash == found))
+    good = row is not None and hmac.compare_digest(row.hash, found) and _alive(row, platform.now())
+    if row is None or not good:
+        raise Unauthorized("this key is not good; make one with: yard keys create")
+    return _grant(row)
+
+
+def list_keys(platform: Platform, tenant: str, request: PageRequest) -> Page[KeyView]:
+    """All keys, the newest first, without the keys themselves."""
+    with platform.database.read() as session:
+        rows, cursor = fetch(session, select(Key).where(Key.tenant == tenant), Key.id, request, descending=True)
+        return page_of(rows, cursor, _view)
+
+
+def show(platform: Platform, tenant: str, key_id: str) -> KeyView:
+    """Raises NotFound."""
+    with platform.database.read() as session:
+        return _view(_get(session, tenant, key_id))
+
+
+def revoke(platform: Platform, tenant: str, key_id: str) -> None:
+    """Make a key useless from now on. Raises NotFound, and Conflict for the last key that may do everything."""
+    now = platform.now()
+    with platform.database.write() as session:
+        row = _get(session, tenant, key_id)
+        if "admin" in row.scopes and _alive(row, now) and not _other_admin(session, row, now):
+            raise Conflict("this is the last key with the scope admin; make another one first")
+        row.revoked_at = row.revoked_at or now
+    platform.changes.tell()
+
+
+def any_key(session: Session) -> bool:
+    """Whether a key was ever made."""
+    return bool(session.scalar(select(func.count()).select_from(Key)))
+
+
+def grants(platform: Platform, session: Session) -> dict[str, KeyGrant]:
+    """Hash -> grant of the keys that are good now."""
+    now = platform.now()
+    unexpired = or_(Key.expires_at.is_(None), Key.expires_at > now)
+    rows = session.scalars(select(Key).where(Key.revoked_at.is_(None), unexpired).order_by(Key.id))
+    return {row.hash: _grant(row) for row in rows}
+
+
+def _check(name: str, scopes: list[str], expires_in: float | None) -> None:
+    if not 0 < len(name) <= 100 or not name.isprintable():
+        raise InvalidInput("a key needs a name", came=name, allowed="1 to 100 printable characters")
+    if not scopes or not set(scopes) <= set(SCOPES):
+        raise InvalidInput("scopes of a key", came=scopes, allowed=SCOPES)
+    if expires_in is not None and not 0 < expires_in <= _LONGEST_LIFE:
+        raise InvalidInput("expires_in", came=expires_in, allowed="seconds, more than 0, at most 100 years")
+
+
+def _hash(platform: Platform, key: str) -> str:
+    return hmac.digest(platform.secret, key.encode(), "sha256").hex()
+
+
+def _alive(row: Key, now: float) -> bool:
+    return row.revoked_at is None and (row.expires_at is None or row.expires_at > now)
+
+
+def _other_admin(session: Session, row: Key, now: float) -> bool:
+    others = session.scalars(select(Key).where(Key.tenant == row.tenant, Key.id != row.id))
+    return any("admin" in other.scopes and _alive(other, now) for other in others)
+
+
+def _get(session: Session, tenant: str, key_id: str) -> Key:
+    row = session.get(Key, known_id("key", key_id))
+    if row is None or row.tenant != tenant:
+        raise NotFound("there is no such key")
+    return row
+
+
+def _grant(row: Key) -> KeyGrant:
+    return KeyGrant(id=row.id, tenant=row.tenant, scopes=tuple(row.scopes), expires_at=row.expires_at)
+
+
+def _view(row: Key, key: str | None = None) -> KeyView:
+    fields: dict[str, Any] = {name: getattr(row, name) for name in KeyView.__dataclass_fields__ if name != "key"}
+    return KeyView(**fields, key=key)

@@ -1,0 +1,251 @@
+"""What a dialect is, and what passes through it. A new one is one file and one line in `DIALECTS`.
+
+gateway   match ─▶ answer (lists, metadata, readiness)  or  a frame to a replica
+replica   parse ─▶ the model ─▶ render
+both      error
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from modelyard.dialects.plan import Plan
+from modelyard.errors import ModelyardError
+from modelyard.types.replica import Hello
+from modelyard.types.tensor import Signature
+
+Array = npt.NDArray[Any]
+Access = Literal["open", "predict"]
+
+NAME: Final = r"[a-z0-9][a-z0-9._-]{0,62}"
+VERSION: Final = r"[A-Za-z0-9._-]{1,64}"
+JSON: Final = "application/json"
+
+STATUS: Final[dict[str, int]] = {
+    "invalid_input": 400,
+    "unknown_name": 400,
+    "unauthorized": 401,
+    "forbidden": 403,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "request_timeout": 408,
+    "conflict": 409,
+    "cancelled": 409,
+    "too_large": 413,
+    "uri_too_long": 414,
+    "unsupported_media_type": 415,
+    "format_not_allowed": 422,
+    "corrupt": 422,
+    "parity_mismatch": 422,
+    "missing_extra": 422,
+    "busy": 429,
+    "headers_too_large": 431,
+    "internal": 500,
+    "replica_lost": 502,
+    "unavailable": 503,
+    "deadline_exceeded": 504,
+}
+"""Stable code -> HTTP status, for all dialects."""
+
+
+class Response(NamedTuple):
+    """A whole answer."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = JSON
+    headers: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """A path that a dialect knows.
+
+    number    of the dialect in DIALECTS; it travels in frames
+    forward   the request goes to a replica with its body as it came
+    allowed   methods of the path; `operation` is empty where the request's own is not among them
+    task      the task that the path names, or empty
+    """
+
+    number: int
+    operation: str
+    allowed: tuple[str, ...]
+    model: str = ""
+    version: str = ""
+    task: str = ""
+    access: Access = "predict"
+    forward: bool = False
+
+
+class Request(NamedTuple):
+    """What reaches a replica: the headers that the dialect asked for and the body as it came."""
+
+    headers: Mapping[str, str]
+    body: memoryview
+
+
+@dataclass(slots=True)
+class Call:
+    """A parsed request: arrays by the signature's inputs, each with `rows` rows. `reply` is the dialect's own."""
+
+    arrays: dict[str, Array]
+    rows: int
+    reply: Any = None
+
+
+class Prepared(Protocol):
+    """The part of a task's fitted preprocessing that dialects call."""
+
+    def decode(self, columns: Mapping[str, Any]) -> dict[str, Array]: ...
+
+
+class Task(Protocol):
+    """The part of a task that dialects call (tasks.contract.Task)."""
+
+    @property
+    def name(self) -> str: ...
+
+    def sample(self, inputs: Any) -> dict[str, Any]: ...
+
+    def encode(
+        self, outputs: Mapping[str, Array], labels: Sequence[str], parameters: Mapping[str, Any]
+    ) -> list[Any]: ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Served:
+    """The model as dialects see it in a replica. `plan` is the signature made ready for parsing."""
+
+    name: str
+    version: str
+    signature: Signature
+    labels: tuple[str, ...]
+    task: Task
+    prepared: Prepared
+    plan: Plan = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.plan = Plan(self.signature)
+
+
+class Entry(Protocol):
+    """A deployment as the gateway sees it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def task(self) -> str: ...
+
+    @property
+    def tenant(self) -> str: ...
+
+    @property
+    def created_at(self) -> float: ...
+
+    @property
+    def versions(self) -> Sequence[str]:
+        """Every version behind the name, the one with most traffic first."""
+
+    def hello(self, version: str) -> Hello | None:
+        """What a ready replica of a version ("" for any) said; None where none is ready."""
+
+
+class Catalog(Protocol):
+    """The deployments of one tenant."""
+
+    @property
+    def ready(self) -> bool: ...
+
+    def entries(self) -> Iterable[Entry]: ...
+
+    def entry(self, name: str) -> Entry | None: ...
+
+
+class Dialect(Protocol):
+    """One file in dialects/, one line in dialects.DIALECTS."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def asks(self) -> tuple[str, ...]:
+        """HTTP headers, lower case, that travel to the replica when the caller sent them."""
+
+    @property
+    def media(self) -> tuple[str, ...] | None:
+        """Content types of a body besides JSON; None where the body itself is looked at."""
+
+    def match(self, method: str, path: str) -> Match | None:
+        """Where a request goes; None where the path is not this dialect's."""
+
+    def answer(self, match: Match, catalog: Catalog, body: bytes) -> Response:
+        """What needs no model. Raises NotFound, InvalidInput, Unavailable."""
+
+    def parse(self, request: Request, model: Served) -> Call:
+        """Raises InvalidInput, TooLarge, UnsupportedMedia."""
+
+    def render(self, call: Call, outputs: Mapping[str, Array], model: Served) -> Response:
+        """Raises InvalidInput on parameters that the task does not have."""
+
+    def error(self, status: int, code: str, message: str, request_id: str) -> Response: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """What one method on one path does."""
+
+    name: str
+    access: Access = "predict"
+    forward: bool = False
+
+
+class Paths:
+    """A dialect's paths: pattern -> method -> operation. Patterns name their groups model, version, task."""
+
+    def __init__(self, number: int, table: Mapping[str, Mapping[str, Operation]]) -> None:
+        self._number = number
+        self._table = [
+            (re.compile(pattern), dict(methods), tuple(sorted(_allowed(methods))))
+            for pattern, methods in table.items()
+        ]
+
+    def match(self, method: str, path: str) -> Match | None:
+        """The first pattern that the whole path fits. HEAD is answered as GET."""
+        for pattern, methods, allowed in self._table:
+            if found := pattern.fullmatch(path):
+                operation = methods.get("GET" if method == "HEAD" else method)
+                return self._match(operation, allowed, found.groupdict(""))
+        return None
+
+    def _match(self, operation: Operation | None, allowed: tuple[str, ...], names: dict[str, str]) -> Match:
+        if operation is None:
+            return Match(number=self._number, operation="", allowed=allowed, access="open")
+        return Match(
+            number=self._number,
+            operation=operation.name,
+            allowed=allowed,
+            access=operation.access,
+            forward=operation.forward,
+            **names,
+        )
+
+
+def _allowed(methods: Mapping[str, Operation]) -> set[str]:
+    return {*methods, "OPTIONS"} | ({"HEAD"} if "GET" in methods else set())
+
+
+def failure(dialect: Dialect, error: ModelyardError, request_id: str = "") -> Response:
+    """An error in the dialect's shape. What is not meant for users says nothing of itself."""
+    status = STATUS.get(error.code, 500)
+    message = error.message if status != 500 else "internal error"
+    return dialect.error(status, error.code, message, request_id)
+
+
+def rows_of(arrays: Mapping[str, Array]) -> int:
+    """The first axis of any of the arrays."""
+    return int(np.shape(next(iter(arrays.values())))[0])

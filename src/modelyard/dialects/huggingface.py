@@ -1,0 +1,164 @@
+"""Hugging Face tasks: `POST /models/{m}` and `/models/{m}/pipeline/{task}`
+(https://huggingface.co/docs/inference-providers/tasks), as huggingface_hub's InferenceClient speaks it."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from modelyard.dialects.contract import (
+    NAME,
+    Array,
+    Call,
+    Catalog,
+    Match,
+    Operation,
+    Paths,
+    Request,
+    Response,
+    Served,
+    rows_of,
+)
+from modelyard.errors import InvalidInput, NotFound, UnsupportedMedia
+
+MAX_DEPTH: Final = 100
+_WHITE: Final = b" \t\r\n"
+_JSON_STARTS: Final = b'{["'
+# RFC 2046 media; the client names none for raw images, and HTTP libraries then put their own default.
+_KNOWN: Final = ("application/json", "application/octet-stream")
+_KNOWN_FAMILIES: Final = ("image/", "audio/")
+_MAGIC: Final = (
+    b"\x89PNG",
+    b"\xff\xd8\xff",
+    b"GIF8",
+    b"BM",
+    b"RIFF",
+    b"II*\0",
+    b"MM\0*",
+    b"fLaC",
+    b"ID3",
+    b"OggS",
+)
+
+
+class HuggingFace:
+    """See `dialects.contract.Dialect`."""
+
+    name = "huggingface"
+    asks = ("content-type",)
+    media: tuple[str, ...] | None = None
+
+    def __init__(self, number: int) -> None:
+        self._paths = Paths(number, _TABLE)
+
+    def match(self, method: str, path: str) -> Match | None:
+        return self._paths.match(method, path) if path.startswith("/models/") else None
+
+    def answer(self, match: Match, catalog: Catalog, body: bytes) -> Response:
+        raise NotFound(f"no answer to {match.operation!r} here")
+
+    def parse(self, request: Request, model: Served) -> Call:
+        media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if _is_json(request.body, media):
+            return _parse_json(request.body, model)
+        return _call(model.task.sample(bytes(request.body)), model, _Reply(single=True, parameters={}))
+
+    def render(self, call: Call, outputs: Mapping[str, Array], model: Served) -> Response:
+        reply: _Reply = call.reply
+        answers = model.task.encode(outputs, model.labels, reply.parameters)
+        return Response(200, msgspec.json.encode(answers[0] if reply.single else answers))
+
+    def error(self, status: int, code: str, message: str, request_id: str) -> Response:
+        return Response(status, msgspec.json.encode({"error": message}))
+
+
+_PREDICT: Final = Operation(name="predict", forward=True)
+_TABLE: Final = {
+    rf"/models/(?P<model>{NAME})": {"POST": _PREDICT},
+    rf"/models/(?P<model>{NAME})/pipeline/(?P<task>[a-z0-9-]{{1,64}})": {"POST": _PREDICT},
+}
+
+
+class _Body(Struct):
+    """Other members, as the older `options`, are ignored as Hugging Face's own server does."""
+
+    inputs: Any = UNSET
+    table: dict[str, Any] | UnsetType = UNSET
+    parameters: dict[str, Any] | None = None
+
+
+class _Reply(Struct):
+    """`single`: one value came, so its answer stands alone and not in a list."""
+
+    single: bool
+    parameters: dict[str, Any]
+
+
+def _is_json(body: memoryview, media: str) -> bool:
+    """Whether the body is to be read as JSON. Raises UnsupportedMedia where it is neither that nor a sample."""
+    start = bytes(body[:64]).lstrip(_WHITE)[:1]
+    looks = start != b"" and start in _JSON_STARTS
+    known = not media or media in _KNOWN or media.startswith(_KNOWN_FAMILIES)
+    if media == "application/json" or (looks and known):
+        return True
+    if not known and not bytes(body[:4]).startswith(_MAGIC):
+        raise UnsupportedMedia("content type", came=media, allowed=[*_KNOWN, "image/*"])
+    return False
+
+
+def _parse_json(text: memoryview, model: Served) -> Call:
+    body = _decode(text)
+    parameters = body.parameters or {}
+    if body.table is not UNSET:
+        inputs: Any = body.table
+    elif body.inputs is not UNSET:
+        inputs = _unwrapped(body.inputs)
+    else:
+        raise InvalidInput("the body has no inputs", allowed='{"inputs": ..., "parameters": {...}}')
+    single = not isinstance(inputs, dict | list)
+    return _call(model.task.sample(inputs), model, _Reply(single=single, parameters=parameters))
+
+
+def _decode(text: memoryview) -> _Body:
+    try:
+        body = msgspec.json.decode(text, type=_Body)
+    except (UnicodeDecodeError, RecursionError):
+        raise InvalidInput(
+            "the body is not valid JSON", allowed=f"UTF-8, at most {MAX_DEPTH} levels deep"
+        ) from None
+    except msgspec.DecodeError as error:
+        raise InvalidInput("the body is not a request", came=str(error)) from None
+    if _deeper_than(MAX_DEPTH, (body.inputs, body.table, body.parameters)):
+        raise InvalidInput("the body is nested too deep", allowed=f"{MAX_DEPTH} levels")
+    return body
+
+
+def _deeper_than(limit: int, value: Any) -> bool:
+    level = [value]
+    for _ in range(limit + 1):
+        level = [inner for outer in level for inner in _inside(outer)]
+        if not level:
+            return False
+    return True
+
+
+def _inside(value: Any) -> list[Any]:
+    """The lists and dicts directly in a value."""
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return []
+    return [inner for inner in value if isinstance(inner, dict | list | tuple)]
+
+
+def _unwrapped(inputs: Any) -> Any:
+    """Tables come as {"data": {column: values}} too; a column that is called data holds no object."""
+    if isinstance(inputs, dict) and isinstance(inputs.get("data"), dict):
+        return inputs["data"]
+    return inputs
+
+
+def _call(columns: dict[str, Any], model: Served, reply: _Reply) -> Call:
+    arrays = model.prepared.decode(columns)
+    return Call(arrays, rows_of(arrays), reply)

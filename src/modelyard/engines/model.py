@@ -1,0 +1,75 @@
+"""An opened model: a verified package, its task and its engine."""
+
+import logging
+from pathlib import Path
+
+from modelyard import packages, tasks
+from modelyard.engines import parity
+from modelyard.engines.contract import Array, Engine, EngineOptions, Tensors
+from modelyard.engines.table import open_engine
+from modelyard.tasks import Prepared, Task
+from modelyard.types.package import Manifest
+
+_log = logging.getLogger(__name__)
+
+
+class Model:
+    """What serving and evaluation call. One caller at a time.
+
+    manifest   the package's
+    digest     the version's hex sha256
+    task       `tasks.load(manifest.task)`
+    prepared   the task's decode and transform with the package's fitted parameters
+    """
+
+    __slots__ = ("_run", "_transform", "digest", "engine", "manifest", "prepared", "task")
+
+    def __init__(self, manifest: Manifest, task: Task, engine: Engine) -> None:
+        self.manifest = manifest
+        self.digest = packages.digest(manifest)
+        self.task = task
+        self.engine = engine
+        self.prepared: Prepared = task.prepare(manifest.preprocessing)
+        self._transform = self.prepared.transform
+        self._run = engine.run
+
+    def predict(self, arrays: Tensors) -> dict[str, Array]:
+        """Arrays by the signature's inputs (what `prepared.decode` gives) to its outputs, batch first.
+
+        Raises:
+            InvalidInput: names, shapes or values that the model does not take.
+        """
+        return self._run(self._transform(arrays))
+
+    def run(self, tensors: Tensors) -> dict[str, Array]:
+        """The engine alone: tensors that are already transformed."""
+        return self._run(tensors)
+
+
+def open_model(
+    folder: Path,
+    *,
+    expected_digest: str | None = None,
+    threads: int = 1,
+    verify: bool = True,
+    replay: bool = True,
+) -> Model:
+    """Verify the package in `folder`, open its engine and replay its golden inputs.
+
+    `expected_digest` is the version's hex sha256: with it, a model.json that was changed is refused too.
+
+    Raises:
+        NotFound, Corrupt, InvalidInput: as `packages.read` says.
+        NotAllowedFormat, MissingExtra: as `engines.open_engine` says.
+        ParityMismatch: the engine does not answer as the model did in training.
+    """
+    manifest = packages.read(folder, verify, expected_digest=expected_digest)
+    task = tasks.load(manifest.task)
+    engine = open_engine(folder, manifest, EngineOptions(threads=threads))
+    if replay:
+        if manifest.golden is None:
+            _log.warning(
+                "package %s has no golden inputs; parity was not checked", packages.digest(manifest)[:12]
+            )
+        parity.replay(engine, folder, manifest)
+    return Model(manifest, task, engine)

@@ -1,0 +1,47 @@
+"""Nets: architectures and estimators. One file and one line here each.
+
+To add a net: write `nets/<name>.py` with a `NET` (see `contract.Net`), and add its line.
+"""
+
+import importlib
+from typing import Final
+
+from modelyard.errors import InvalidInput, UnknownName
+from modelyard.nets.contract import Net, Shape
+
+__all__ = ["NETS", "Net", "Shape", "load", "load_for", "taking"]
+
+NETS: Final[dict[str, str]] = {
+    "mlp": "modelyard.nets.mlp",
+    "cnn": "modelyard.nets.cnn",
+    "linear_regression": "modelyard.nets.linear_regression",
+    "polynomial_regression": "modelyard.nets.polynomial_regression",
+    "logistic_regression": "modelyard.nets.logistic_regression",
+    "svm": "modelyard.nets.svm",
+    "decision_tree": "modelyard.nets.decision_tree",
+    "random_forest": "modelyard.nets.random_forest",
+    "gradient_boosting": "modelyard.nets.gradient_boosting",
+}
+"""Net name -> the module that has it as NET."""
+
+
+def load(name: str) -> Net:
+    """The net of this name. Raises UnknownName with the nearest."""
+    if name not in NETS:
+        raise UnknownName("net", name, NETS)
+    net: Net = importlib.import_module(NETS[name]).NET
+    return net
+
+
+def taking(task: str) -> list[str]:
+    """Names of the nets that take a task."""
+    return [name for name in NETS if task in load(name).tasks]
+
+
+def load_for(name: str, task: str) -> Net:
+    """The net of this name, if it takes the task. Raises UnknownName, or InvalidInput naming those that
+    do."""
+    net = load(name)
+    if task not in net.tasks:
+        raise InvalidInput(f"net {name!r} does not take the task", came=task, allowed=taking(task))
+    return net

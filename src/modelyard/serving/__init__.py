@@ -1,0 +1,1 @@
+"""Serving: the replica, and the frames that it speaks."""

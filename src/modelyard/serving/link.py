@@ -1,0 +1,148 @@
+"""The gateway's side of a connection to a replica."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final, cast
+
+import msgspec
+
+from modelyard.errors import DeadlineExceeded
+from modelyard.serving import frames
+from modelyard.serving.frames import Answer, Data, FrameError, Kind, Parser
+from modelyard.types.replica import Hello, Statistics
+
+_STALL: Final = 1.0  # seconds without a byte, while something is asked, after which others are preferred
+
+
+class ReplicaLost(Exception):
+    """The connection ended before the answer came."""
+
+
+class Link(asyncio.Protocol):
+    """Asks one replica. Requests of one turn of the event loop leave in one write; answers come in any order."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.hello: asyncio.Future[Hello] = loop.create_future()
+        self.lost: asyncio.Future[None] = loop.create_future()
+        self.draining = False
+        self.suspect = False
+        self.statistics = Statistics()
+        self._loop = loop
+        self._parser = Parser(2 * frames.MAX_FRAME)
+        self._transport: asyncio.Transport | None = None
+        self._asked: dict[int, tuple[asyncio.Future[Answer], float]] = {}
+        self._counting: list[asyncio.Future[None]] = []
+        self._forgotten: set[int] = set()
+        self._out: list[Data] = []
+        self._number = 0
+        self._heard = loop.time()
+
+    @property
+    def outstanding(self) -> int:
+        """Requests that the replica has and has not answered, whether or not someone still waits for them."""
+        return len(self._asked) + len(self._forgotten)
+
+    @property
+    def usable(self) -> bool:
+        return self._transport is not None and not self.draining and self.hello.done()
+
+    def ask(
+        self, head: tuple[int, int, bytes], body: Sequence[bytes], size: int, left: float
+    ) -> asyncio.Future[Answer]:
+        """Send a request; `head` is dialect, operation, headers, and `left` the seconds that are left.
+
+        The future ends with the Answer, DeadlineExceeded or ReplicaLost.
+        """
+        future: asyncio.Future[Answer] = self._loop.create_future()
+        self._number = number = (self._number + 1) & 0xFFFFFFFF
+        now = self._loop.time()
+        if not self._asked:
+            self._heard = now
+        self._asked[number] = (future, now + left)
+        dialect, operation, headers = head
+        start = frames.request_head(number, dialect, operation, int(left * 1000), headers, size)
+        self._send(start, *body)
+        return future
+
+    def count(self) -> asyncio.Future[None]:
+        """Ask for `statistics`; the future ends when they are there, or with the connection."""
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._counting.append(future)
+        self._send(frames.pack(Kind.STATISTICS, 0))
+        return future
+
+    def sweep(self, now: float) -> None:
+        """Give up requests whose deadline has passed. Called some times a second, so that none needs a timer."""
+        for number, (future, deadline) in list(self._asked.items()):
+            if deadline <= now:
+                del self._asked[number]
+                self._forgotten.add(number)
+                self.suspect = True
+                if not future.done():
+                    future.set_exception(DeadlineExceeded("the model did not answer before the deadline"))
+        if self._asked and now - self._heard > _STALL:
+            self.suspect = True
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = self._loop.time()
+        self.suspect = False
+        try:
+            for frame in self._parser.feed(data):
+                if frame.kind == Kind.ANSWER:
+                    self._answered(frame.id, frames.read_answer(frame.payload))
+                else:
+                    self._told(frame.kind, frame.payload)
+        except (FrameError, msgspec.DecodeError):
+            if self._transport is not None:
+                self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        asked, self._asked = self._asked, {}
+        for future, _ in asked.values():
+            if not future.done():
+                future.set_exception(ReplicaLost())
+        for counting in self._counting:
+            if not counting.done():
+                counting.set_result(None)
+        if not self.hello.done():
+            self.hello.cancel()
+        if not self.lost.done():
+            self.lost.set_result(None)
+
+    def _answered(self, number: int, answer: Answer) -> None:
+        asked = self._asked.pop(number, None)
+        if asked is None:
+            self._forgotten.discard(number)
+        elif not asked[0].done():
+            asked[0].set_result(answer)
+
+    def _told(self, kind: int, payload: bytes) -> None:
+        if kind == Kind.HELLO and not self.hello.done():
+            self.hello.set_result(msgspec.json.decode(payload, type=Hello))
+        elif kind == Kind.STATISTICS and self._counting:
+            self.statistics = msgspec.json.decode(payload, type=Statistics)
+            counting = self._counting.pop(0)
+            if not counting.done():
+                counting.set_result(None)
+        elif kind == Kind.DRAIN:
+            self.draining = True
+        else:
+            raise FrameError(f"a frame of kind {kind}")
+
+    def _send(self, *parts: Data) -> None:
+        if not self._out:
+            self._loop.call_soon(self._flush)
+        self._out += parts
+
+    def _flush(self) -> None:
+        if self._transport is not None:
+            self._transport.writelines(self._out)
+        self._out.clear()

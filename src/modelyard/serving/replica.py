@@ -1,0 +1,91 @@
+"""The replica's process: `python -m modelyard.serving.replica`. One model version, decode to encode.
+
+Exit status: 0 after SIGTERM, 78 (EX_CONFIG) where the package cannot be served; why is then in the fault file.
+"""
+
+import argparse
+import gc
+import logging
+import sys
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from modelyard.dialects import Served
+from modelyard.engines import Model, open_model
+from modelyard.errors import ModelyardError
+from modelyard.files import write_atomic
+from modelyard.serving.batcher import Batcher
+from modelyard.serving.server import Server
+from modelyard.types.replica import Hello
+
+EXIT_CONFIG: Final = 78
+
+_log = logging.getLogger(__name__)
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.WARNING, stream=sys.stdout, format="%(message)s")
+    arguments = _arguments()
+    try:
+        model = open_model(arguments.package, expected_digest=arguments.digest, threads=arguments.threads)
+    except Exception as error:
+        return _give_up(error, arguments.fault_file)
+    server = _server(model, arguments)
+    gc.collect()
+    gc.freeze()  # what is loaded stays: the collector need not look at it again and again
+    server.run()
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="modelyard.serving.replica", description="Serve one package.")
+    parser.add_argument("--package", type=Path, required=True, help="the package's folder")
+    parser.add_argument("--digest", required=True, help="hex sha256 of its manifest")
+    parser.add_argument("--name", required=True, help="the deployment's name")
+    parser.add_argument("--version", required=True, help="the version as callers see it")
+    parser.add_argument("--socket", type=Path, required=True, help="the unix socket to listen on")
+    parser.add_argument("--fault-file", type=Path, help="where to write why the package cannot be served")
+    parser.add_argument("--threads", type=int, default=1, help="compute threads")
+    parser.add_argument("--max-batch", type=int, default=64, help="most rows in the model at a time")
+    return parser.parse_args()
+
+
+def _server(model: Model, arguments: argparse.Namespace) -> Server:
+    manifest = model.manifest
+    served = Served(
+        name=arguments.name,
+        version=arguments.version,
+        signature=manifest.signature,
+        labels=manifest.labels,
+        task=model.task,
+        prepared=model.prepared,
+    )
+    hello = Hello(
+        name=arguments.name,
+        version=arguments.version,
+        digest=model.digest,
+        task=manifest.task,
+        platform=next(iter(manifest.formats)),
+        signature=manifest.signature,
+        labels=manifest.labels,
+    )
+    batcher = Batcher(model, served, arguments.max_batch)
+    return Server(arguments.socket, hello, batcher, arguments.max_batch)
+
+
+def _give_up(error: Exception, fault_file: Path | None) -> int:
+    if isinstance(error, ModelyardError):
+        fault = error.to_dict()
+        _log.error("%s", msgspec.json.encode({"event": "failure", **fault}).decode())
+    else:
+        fault = {"code": "internal", "message": f"the package cannot be opened: {type(error).__name__}"}
+        _log.error("the package cannot be opened", exc_info=error)
+    if fault_file is not None:
+        write_atomic(fault_file, msgspec.json.encode(fault))
+    return EXIT_CONFIG
+
+
+if __name__ == "__main__":
+    sys.exit(main())

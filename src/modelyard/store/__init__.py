@@ -1,0 +1,1 @@
+"""What the platform remembers: tables in a database, bytes in content-addressed blobs. Control alone opens them."""

@@ -1,0 +1,27 @@
+"""Tasks: what a sample, an answer and a good answer are. One file and one line here each.
+
+To add a task: write `tasks/<name>.py` with a `TASK` that has what `contract.Task` says, and add its line.
+"""
+
+import importlib
+from typing import Final
+
+from modelyard.errors import UnknownName
+from modelyard.tasks.contract import Columns, Prepared, Task
+
+__all__ = ["TASKS", "Columns", "Prepared", "Task", "load"]
+
+TASKS: Final[dict[str, str]] = {
+    "image-classification": "modelyard.tasks.image_classification",
+    "tabular-classification": "modelyard.tasks.tabular_classification",
+    "tabular-regression": "modelyard.tasks.tabular_regression",
+}
+"""Task name -> the module that has it as TASK."""
+
+
+def load(name: str) -> Task:
+    """The task of this name. Raises UnknownName with the nearest."""
+    if name not in TASKS:
+        raise UnknownName("task", name, TASKS)
+    task: Task = importlib.import_module(TASKS[name]).TASK
+    return task

@@ -1,0 +1,32 @@
+"""What classification and regression of tables share: everything but the target."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from modelyard.tasks import tables
+from modelyard.tasks.contract import Array, Columns
+from modelyard.types.dataset import Schema
+
+
+class TableTask:
+    """The half of a Task that reads rows. See `contract.Task`."""
+
+    options = tables.TableOptions
+
+    def fit(self, columns: Columns, schema: Schema, options: Mapping[str, Any]) -> dict[str, Any]:
+        return tables.fit(columns, schema, options)
+
+    def features(self, preprocessing: Mapping[str, Any]) -> list[str]:
+        return [column["name"] for column in preprocessing["columns"]]
+
+    def prepare(self, preprocessing: Mapping[str, Any]) -> tables.PreparedTable:
+        return tables.PreparedTable(preprocessing)
+
+    def sample(self, inputs: Any) -> dict[str, Any]:
+        return tables.sample(inputs)
+
+    def decode(self, columns: Columns, preprocessing: Mapping[str, Any]) -> dict[str, Array]:
+        return self.prepare(preprocessing).decode(columns)
+
+    def transform(self, arrays: Mapping[str, Array], preprocessing: Mapping[str, Any]) -> dict[str, Array]:
+        return self.prepare(preprocessing).transform(arrays)

@@ -1,0 +1,41 @@
+"""What a replica says of itself to those that connect to it."""
+
+from msgspec import Struct
+
+from modelyard.types.tensor import Signature
+
+
+class Hello(Struct, frozen=True, kw_only=True):
+    """The first frame on every connection; who gets it may send requests at once.
+
+    name        the deployment's
+    version     of the model, as the deployment's owner numbers it
+    digest      the package's, hex sha256
+    platform    what executes it, as "onnx"
+    """
+
+    protocol: int = 1
+    name: str
+    version: str
+    digest: str
+    task: str
+    platform: str
+    signature: Signature
+    labels: tuple[str, ...] = ()
+
+
+class Statistics(Struct, frozen=True, kw_only=True):
+    """What a replica counted since it started; nothing ever falls. Times are nanoseconds.
+
+    requests    answered, `failures` of them with an error
+    rows        that went through the model, in `batches` runs of it
+    queue_ns    from a request's arrival to its parsing, summed over requests
+    compute_ns  inside the model, summed over batches
+    """
+
+    requests: int = 0
+    failures: int = 0
+    rows: int = 0
+    batches: int = 0
+    queue_ns: int = 0
+    compute_ns: int = 0

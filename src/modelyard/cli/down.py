@@ -16,7 +16,7 @@ _COMING = 5.0  # seconds in which control starts a launcher anew
 
 
 def down(home: HomeOption = None, as_json: Json = False) -> None:
-    """Stop the platform and everything that it runs. What it has kept stays, and `yard up` goes on from there."""
+    """Stop the platform and everything that it runs. What it has kept stays; `yard up` goes on from there."""
     place = home_of(home)
     stopped = _stop(place)
     text = "Modelyard is stopped." if stopped else "Modelyard was not running."

@@ -14,7 +14,8 @@ from modelyard.home import Home
 from modelyard.types.process import Table
 
 HomeOption = Annotated[
-    Path | None, typer.Option("--home", help="The platform's folder (YARD_HOME, or ~/.modelyard).", show_default=False)
+    Path | None,
+    typer.Option("--home", help="The platform's folder (YARD_HOME, or ~/.modelyard).", show_default=False),
 ]
 
 
@@ -25,7 +26,7 @@ def home_of(folder: Path | None) -> Home:
 
 @cache
 def client() -> Client:
-    """The client of the environment; patient with a platform that is there and is just starting control again."""
+    """The client of the environment; patient with a platform that is there: control may be starting."""
     here = Home.from_environment().launcher_socket.exists()
     return Client(patience=PATIENCE if here else 0.5)
 

@@ -19,7 +19,7 @@ class Holder:
 
 
 def is_free(host: str, port: int) -> bool:
-    """Whether a server could listen there. Raises InvalidInput for a host or a port that is not this machine's."""
+    """Whether a server could listen there. Raises InvalidInput for an address that is not this machine's."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (socket.gaierror, OverflowError) as error:

@@ -30,7 +30,9 @@ async def until_ready(home: Home, config: PlatformConfig, patience: float = _PAT
             await _check_processes(home, deadline)
             waiting = {url for url in waiting if not await _answers(http, url)}
             if time.monotonic() > deadline:
-                raise DeadlineExceeded(f"the platform does not answer after {patience:g} s; see its logs folder")
+                raise DeadlineExceeded(
+                    f"the platform does not answer after {patience:g} s; see its logs folder"
+                )
             await asyncio.sleep(_LOOK if waiting else 0)
 
 

@@ -1,5 +1,6 @@
 """`yard status`."""
 
+import os
 from typing import Any
 
 import msgspec
@@ -10,7 +11,10 @@ from modelyard.cli.platform import HomeOption, home_of, running
 from modelyard.client import Client
 from modelyard.client.record import when
 from modelyard.cluster.platform import read_config
-from modelyard.errors import ModelyardError
+from modelyard.errors import ModelyardError, Unavailable
+from modelyard.home import Home
+
+_DOWN = "Modelyard is not running here. Start it with: yard up"
 
 
 def status(home: HomeOption = None, as_json: Json = False) -> None:
@@ -18,14 +22,26 @@ def status(home: HomeOption = None, as_json: Json = False) -> None:
     place = home_of(home)
     found = running(place)
     client = Client(home=place, patience=0.0)
-    answer, error = _ask(client)
-    raw: dict[str, Any] = {"running": found is not None, "control": answer, "control_url": client.settings.url}
-    raw |= {"gateway_url": client.settings.gateway_url or read_config(place).gateway_url, "home": str(place.root)}
+    answer, error = _ask(client) if found or _elsewhere(place) else (None, Unavailable(_DOWN))
+    raw: dict[str, Any] = {
+        "running": found is not None,
+        "control": answer,
+        "control_url": client.settings.url,
+    }
+    raw |= {
+        "gateway_url": client.settings.gateway_url or read_config(place).gateway_url,
+        "home": str(place.root),
+    }
     raw["processes"] = [] if found is None else msgspec.to_builtins(found.processes)
     raw |= {} if error is None else {"error": error.to_dict()}
     show(raw, as_json, *_faces(raw))
     if error is not None:
         raise typer.Exit(1)
+
+
+def _elsewhere(home: Home) -> bool:
+    """Whether it is another machine's platform, or one that its launcher has left alone, that is asked for."""
+    return "YARD_URL" in os.environ or home.credentials.exists()
 
 
 def _ask(client: Client) -> tuple[dict[str, Any] | None, ModelyardError | None]:
@@ -37,13 +53,19 @@ def _ask(client: Client) -> tuple[dict[str, Any] | None, ModelyardError | None]:
 
 def _faces(raw: dict[str, Any]) -> list[Any]:
     if not raw["running"] and raw["control"] is None:
-        return ["Modelyard is not running here. Start it with: yard up"]
-    rows = [(p["id"], p["phase"], p["pid"], p["starts"], when(p["started_at"]), _end(p)) for p in raw["processes"]]
-    faces: list[Any] = [facts([("models are called at", raw["gateway_url"]), ("it is managed at", raw["control_url"])])]
+        return [_DOWN]
+    rows = [
+        (p["id"], p["phase"], p["pid"], p["starts"], when(p["started_at"]), _end(p)) for p in raw["processes"]
+    ]
+    faces: list[Any] = [
+        facts([("models are called at", raw["gateway_url"]), ("it is managed at", raw["control_url"])])
+    ]
     if rows:
         faces.append(table(("process", "phase", "pid", "starts", "started", "last end"), rows, ""))
     if raw["control"]:
-        faces.append(facts((k.replace("_", " "), v) for k, v in raw["control"].items() if not k.endswith("_url")))
+        faces.append(
+            facts((k.replace("_", " "), v) for k, v in raw["control"].items() if not k.endswith("_url"))
+        )
     else:
         faces.append(f"control does not answer: {raw['error']['message']}")
     return faces

@@ -25,27 +25,59 @@ from modelyard.types.process import PlatformConfig
 
 _OPTIONS = {"port": "--port", "control_port": "--control-port"}
 
-Port = Annotated[int | None, typer.Option(min=0, max=65535, show_default=False,
-                 help="Where models are called (as last time; at first 8800; 0: any free one).")]  # fmt: skip
-ControlPort = Annotated[int | None, typer.Option(min=0, max=65535, show_default=False,
-                        help="Where the platform is managed (as last time; at first 8801; 0: any).")]  # fmt: skip
+Port = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=65535,
+        show_default=False,
+        help="Where models are called (as last time; at first 8800; 0: any free one).",
+    ),
+]
+ControlPort = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=65535,
+        show_default=False,
+        help="Where the platform is managed (as last time; at first 8801; 0: any).",
+    ),
+]
 HostName = Annotated[str | None, typer.Option(help="The gateway's address (127.0.0.1).", show_default=False)]
 ControlHost = Annotated[str | None, typer.Option(help="Control's address (127.0.0.1).", show_default=False)]
 MaxRuns = Annotated[int | None, typer.Option(min=1, help="Runs at one time (1).", show_default=False)]
-DatabaseUrl = Annotated[str | None, typer.Option(help="Another database than the built-in one.", show_default=False)]
-Detach = Annotated[bool, typer.Option("--detach", "-d", help="Start it, then return; stop it with: yard down")]
+DatabaseUrl = Annotated[
+    str | None, typer.Option(help="Another database than the built-in one.", show_default=False)
+]
+Detach = Annotated[
+    bool, typer.Option("--detach", "-d", help="Start it, then return; stop it with: yard down")
+]
 
 
-def up(home: HomeOption = None, port: Port = None, control_port: ControlPort = None, host: HostName = None,
-       control_host: ControlHost = None, max_runs: MaxRuns = None, database_url: DatabaseUrl = None,
-       detach: Detach = False, as_json: Json = False) -> None:  # fmt: skip
+def up(
+    home: HomeOption = None,
+    port: Port = None,
+    control_port: ControlPort = None,
+    host: HostName = None,
+    control_host: ControlHost = None,
+    max_runs: MaxRuns = None,
+    database_url: DatabaseUrl = None,
+    detach: Detach = False,
+    as_json: Json = False,
+) -> None:
     """Start the platform. It stays in the foreground until Ctrl-C, or goes on by itself with --detach."""
     place = home_of(home)
     if running(place):
         _already(place, detach, as_json)
         return
-    told = {"port": port, "control_port": control_port, "host": host, "control_host": control_host,
-            "max_runs": max_runs, "database_url": database_url}  # fmt: skip
+    told = {
+        "port": port,
+        "control_port": control_port,
+        "host": host,
+        "control_host": control_host,
+        "max_runs": max_runs,
+        "database_url": database_url,
+    }
     config = _configure(place, {k: v for k, v in told.items() if v is not None})
     first = not place.credentials.exists()
     place.create()
@@ -60,8 +92,10 @@ def up(home: HomeOption = None, port: Port = None, control_port: ControlPort = N
 def _already(home: Home, detach: bool, as_json: bool) -> None:
     config = read_config(home)
     if not detach:
-        error = Conflict(f"the platform of {home.root} is already running: control at {config.control_url}, "
-                         f"gateway at {config.gateway_url}")  # fmt: skip
+        error = Conflict(
+            f"the platform of {home.root} is already running: control at {config.control_url}, "
+            f"gateway at {config.gateway_url}"
+        )
         error.add_note("stop it with: yard down")
         raise error
     raw = _raw(home, config, None) | {"already_running": True}
@@ -110,8 +144,11 @@ def _foreground(home: Home, config: PlatformConfig, announce: Any) -> None:
             failures.append(error)
             launcher.stop()
 
-    logging.basicConfig(filename=home.logs / "launcher.log", level=logging.INFO,
-                        format="%(asctime)s %(levelname)s %(name)s: %(message)s")  # fmt: skip
+    logging.basicConfig(
+        filename=home.logs / "launcher.log",
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
     asyncio.run(supervise(home, lambda launcher: tasks.add(asyncio.create_task(welcome(launcher)))))
     if failures:
         raise failures[0]
@@ -122,8 +159,15 @@ def _detached(home: Home, config: PlatformConfig) -> None:
     """Start a launcher that outlives this command. Raises what made the start fail."""
     with (home.logs / "launcher.log").open("ab") as log:
         argv = [sys.executable, "-m", "modelyard.cluster.launcher", "--home", str(home.root)]
-        subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=home.root,
-                         env=os.environ | {"PYTHONSAFEPATH": "1"}, start_new_session=True)  # fmt: skip
+        subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=home.root,
+            env=os.environ | {"PYTHONSAFEPATH": "1"},
+            start_new_session=True,
+        )
     try:
         asyncio.run(until_ready(home, config))
     except ModelyardError:
@@ -145,7 +189,11 @@ def _announce(home: Home, config: PlatformConfig, first: bool, as_json: bool, st
 
 
 def _raw(home: Home, config: PlatformConfig, key: str | None) -> dict[str, Any]:
-    raw: dict[str, Any] = {"home": str(home.root), "control_url": config.control_url, "gateway_url": config.gateway_url}
+    raw: dict[str, Any] = {
+        "home": str(home.root),
+        "control_url": config.control_url,
+        "gateway_url": config.gateway_url,
+    }
     return raw | ({"api_key": key} if key else {})
 
 

@@ -54,7 +54,9 @@ def watching(as_json: bool) -> Iterator[Watcher]:
         if watcher.run is None:
             raise
         run = watcher.run.id
-        say(f"run {run} goes on; see it with: yard runs logs -f {run}; cancel it with: yard runs cancel {run}")
+        say(
+            f"run {run} goes on; see it with: yard runs logs -f {run}; cancel it with: yard runs cancel {run}"
+        )
         raise typer.Exit(130) from None
     except Cancelled as error:
         raise ModelyardError(error.message) from error
@@ -63,5 +65,10 @@ def watching(as_json: bool) -> Iterator[Watcher]:
 def _bar() -> "Progress":
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+    )
     return Progress(*columns, console=console(stderr=True), transient=True)

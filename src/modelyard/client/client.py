@@ -28,8 +28,16 @@ class Client:
     modelyard.errors.
     """
 
-    def __init__(self, url: str | None = None, api_key: str | None = None, *, gateway_url: str | None = None,
-                 home: Home | None = None, timeout: float = 60.0, patience: float = PATIENCE) -> None:  # fmt: skip
+    def __init__(
+        self,
+        url: str | None = None,
+        api_key: str | None = None,
+        *,
+        gateway_url: str | None = None,
+        home: Home | None = None,
+        timeout: float = 60.0,
+        patience: float = PATIENCE,
+    ) -> None:
         self.settings = resolve(url, api_key, gateway_url, home or Home.from_environment())
         self.transport = Transport(self.settings, timeout, patience)
         self.data = Datasets(self)
@@ -55,21 +63,30 @@ class Client:
         """How the platform is."""
         return dict(self.transport.get("/api/v1/status"))
 
-    def train(self, recipe: Recipe | None = None, *, wait: bool = True, watch: Watch | None = None,
-              **keys: Any) -> Run:  # fmt: skip
+    def train(
+        self, recipe: Recipe | None = None, *, wait: bool = True, watch: Watch | None = None, **keys: Any
+    ) -> Run:
         """Train by a recipe (a dict, or the path of a YAML file) with `keys` over it. Returns the run."""
         run = self.runs.start("train", assemble(recipe, keys))
         return run.wait(watch=watch) if wait else run
 
-    def evaluate(self, model: str, data: str | None = None, split: str | None = None, *, wait: bool = True,
-                 watch: Watch | None = None) -> Run:  # fmt: skip
+    def evaluate(
+        self,
+        model: str,
+        data: str | None = None,
+        split: str | None = None,
+        *,
+        wait: bool = True,
+        watch: Watch | None = None,
+    ) -> Run:
         """Evaluate a version ("name", "name:3", "name@alias"), by default on what it was trained with."""
         params = {"model": model, "data": data, "split": split}
         run = self.runs.start("evaluate", {k: v for k, v in params.items() if v is not None})
         return run.wait(watch=watch) if wait else run
 
-    def deploy(self, name: str, model: str, replicas: int = 1, *, wait: bool = True,
-               timeout: float = 60.0) -> Deployment:  # fmt: skip
+    def deploy(
+        self, name: str, model: str, replicas: int = 1, *, wait: bool = True, timeout: float = 60.0
+    ) -> Deployment:
         """Put a model's version ("name", "name:3", "name@alias") behind `name`."""
         deployment = self.deployments.create(name, model, replicas)
         return deployment.wait(timeout) if wait else deployment

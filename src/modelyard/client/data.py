@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelyard.client.record import Record
 from modelyard.client.runs import Run, Watch
+from modelyard.client.transport import at
 from modelyard.client.upload import Progress, upload
 
 if TYPE_CHECKING:
@@ -94,11 +95,11 @@ class Datasets:
         return [Dataset(d, self._client) for d in self._client.transport.pages("/api/v1/datasets", limit)]
 
     def show(self, name: str) -> Dataset:
-        return Dataset(self._client.transport.get(f"/api/v1/datasets/{name}"), self._client)
+        return Dataset(self._client.transport.get(at("datasets", name)), self._client)
 
     def version(self, name: str, version: int | str = "latest") -> dict[str, Any]:
         """One version as the server says it, with its schema and profile."""
-        return dict(self._client.transport.get(f"/api/v1/datasets/{name}/versions/{version}"))
+        return dict(self._client.transport.get(at("datasets", name, "versions", version)))
 
 
 def _latest(raw: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelyard.client.models import split_reference
 from modelyard.client.record import Record
-from modelyard.client.transport import Request
+from modelyard.client.transport import Request, at
 from modelyard.errors import DeadlineExceeded, from_dict
 
 if TYPE_CHECKING:
@@ -78,17 +78,17 @@ class Deployments:
         return [self._as(d) for d in self._client.transport.pages("/api/v1/deployments", limit)]
 
     def show(self, name: str) -> Deployment:
-        return self._as(self._client.transport.get(f"/api/v1/deployments/{name}"))
+        return self._as(self._client.transport.get(at("deployments", name)))
 
     def scale(self, name: str, replicas: int) -> Deployment:
         return self._patch(name, {"replicas": replicas})
 
-    def split(self, name: str, weights: Mapping[str | int, float]) -> Deployment:
+    def split(self, name: str, weights: Mapping[str, float] | Mapping[int, float]) -> Deployment:
         """Version -> its share of the requests, as {3: 90, 4: 10}."""
         return self._patch(name, {"split": {str(v): w for v, w in weights.items()}})
 
     def delete(self, name: str) -> None:
-        self._client.transport.send(Request(method="DELETE", path=f"/api/v1/deployments/{name}"))
+        self._client.transport.send(Request(method="DELETE", path=at("deployments", name)))
 
     def wait(
         self, name: str, timeout: float = 60.0, watch: Callable[[Deployment], None] | None = None
@@ -108,7 +108,7 @@ class Deployments:
             time.sleep(_LOOK)
 
     def _patch(self, name: str, body: dict[str, Any]) -> Deployment:
-        request = Request(method="PATCH", path=f"/api/v1/deployments/{name}", json=body)
+        request = Request(method="PATCH", path=at("deployments", name), json=body)
         return self._as(self._client.transport.send(request))
 
     def _as(self, raw: dict[str, Any]) -> Deployment:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from modelyard.client.transport import Request
 from modelyard.errors import InvalidInput
@@ -19,7 +20,7 @@ def request_for(name: str, value: Any, parameters: Mapping[str, Any] | None = No
 
     Raises InvalidInput for what is none of these.
     """
-    path = f"/models/{name}"
+    path = f"/models/{quote(name, safe='@:')}"
     if isinstance(value, bytes | bytearray | os.PathLike) and not parameters:
         data = _image(value)
         return Request(method="POST", path=path, content=lambda: data, headers=_BYTES)

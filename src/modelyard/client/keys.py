@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelyard.client.record import Record
-from modelyard.client.transport import Request
+from modelyard.client.transport import Request, at
 
 if TYPE_CHECKING:
     from modelyard.client.client import Client
@@ -51,4 +51,4 @@ class Keys:
 
     def revoke(self, key: str) -> None:
         """`key` is an id."""
-        self._client.transport.send(Request(method="DELETE", path=f"/api/v1/keys/{key}"))
+        self._client.transport.send(Request(method="DELETE", path=at("keys", key)))

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelyard.client.record import Record
-from modelyard.client.transport import Request, error_of
+from modelyard.client.transport import Request, at, error_of
 from modelyard.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -51,29 +51,29 @@ class Models:
         return [Model(m, self._client) for m in self._client.transport.pages("/api/v1/models", limit)]
 
     def show(self, name: str) -> Model:
-        return Model(self._client.transport.get(f"/api/v1/models/{name}"), self._client)
+        return Model(self._client.transport.get(at("models", name)), self._client)
 
     def version(self, reference: str) -> dict[str, Any]:
         """One version ("name:3", "name@alias", "name") as the server says it, with its reports."""
         name, version = split_reference(reference)
-        return dict(self._client.transport.get(f"/api/v1/models/{name}/versions/{version or 'latest'}"))
+        return dict(self._client.transport.get(at("models", name, "versions", version or "latest")))
 
     def alias(self, name: str, alias: str, version: int | str) -> Model:
         """Let `alias` mean `version`, whatever it meant before."""
-        path = f"/api/v1/models/{name}/aliases/{alias.removeprefix('@')}"
+        path = at("models", name, "aliases", alias.removeprefix("@"))
         self._client.transport.send(Request(method="PUT", path=path, json={"version": version}))
         return self.show(name)
 
     def unalias(self, name: str, alias: str) -> Model:
         """Forget `alias`."""
-        path = f"/api/v1/models/{name}/aliases/{alias.removeprefix('@')}"
+        path = at("models", name, "aliases", alias.removeprefix("@"))
         self._client.transport.send(Request(method="DELETE", path=path))
         return self.show(name)
 
     def report(self, reference: str, report: str, file: str, out: Path) -> Path:
         """Write a report's file ("report.json", "report.html") to `out`."""
         name, version = split_reference(reference)
-        path = f"/api/v1/models/{name}/versions/{version or 'latest'}/reports/{report}/files/{file}"
+        path = at("models", name, "versions", version or "latest", "reports", report, "files", file)
         response = self._client.transport.raw(Request(method="GET", path=path))
         if response.status_code >= 400:
             raise error_of(response)

@@ -1,5 +1,6 @@
 """A recipe from a file, a dict or single keys. Control says what it may hold; here it is put together."""
 
+import re
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -19,11 +20,11 @@ def assemble(recipe: Recipe | None, keys: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def value_of(text: str) -> Any:
-    """A value as YAML reads it: 5, 0.1, true, [1, 2], text."""
+    """A value as YAML reads it: 5, 0.1, 1e-3, true, [1, 2], text."""
     import yaml
 
     try:
-        return yaml.safe_load(text)
+        return _load(text)
     except yaml.YAMLError as error:
         raise InvalidInput("this is no YAML value", came=text) from error
 
@@ -32,7 +33,7 @@ def _read(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        read = yaml.safe_load(path.read_text())
+        read = _load(path.read_text())
     except OSError as error:
         raise InvalidInput(f"the recipe cannot be read: {error.strerror}", came=str(path)) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -40,6 +41,23 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(read, dict):
         raise InvalidInput("a recipe is a table of keys", came=type(read).__name__)
     return read
+
+
+def _load(text: str) -> Any:
+    """Safe YAML, in which 1e-3 is the number that it is in YAML 1.2, and a key stands once."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+            twice = next((k for i, k in enumerate(keys) if k in keys[:i]), None)
+            if twice is not None:
+                raise InvalidInput("the recipe has a key twice", came=twice)
+            return super().construct_mapping(node, deep)
+
+    number = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789"))
+    return yaml.load(text, Loader=Loader)  # noqa: S506 (a SafeLoader)
 
 
 def _put(recipe: dict[str, Any], path: list[str], value: Any) -> None:

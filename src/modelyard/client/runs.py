@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelyard.client.record import Record
-from modelyard.client.transport import Request, error_of
+from modelyard.client.transport import Request, at, error_of
 from modelyard.errors import DeadlineExceeded, ModelyardError, from_dict
 from modelyard.types.run import END_STATES
 
@@ -91,7 +91,7 @@ class Runs:
         return [Run(r, self._client) for r in self._client.transport.pages("/api/v1/runs", limit)]
 
     def show(self, run: str) -> Run:
-        return Run(self._client.transport.get(f"/api/v1/runs/{run}"), self._client)
+        return Run(self._client.transport.get(at("runs", run)), self._client)
 
     def start(self, kind: str, params: dict[str, Any]) -> Run:
         """Queue a run of any kind."""
@@ -101,11 +101,11 @@ class Runs:
 
     def cancel(self, run: str) -> Run:
         """Ask it to stop; it ends when it has come to a checkpoint."""
-        return Run(self._client.transport.post(f"/api/v1/runs/{run}/cancel"), self._client)
+        return Run(self._client.transport.post(at("runs", run, "cancel")), self._client)
 
     def metrics(self, run: str) -> dict[str, "builtins.list[builtins.list[float]]"]:
         """Metric -> its points [step, value]."""
-        answer = self._client.transport.get(f"/api/v1/runs/{run}/metrics")
+        answer = self._client.transport.get(at("runs", run, "metrics"))
         return dict(answer.get("metrics", answer))
 
     def logs(self, run: str) -> str:
@@ -146,7 +146,7 @@ class Runs:
             pause = min(pause * 1.3, _LONGEST_LOOK)
 
     def _log(self, run: str, offset: int) -> bytes:
-        request = Request(method="GET", path=f"/api/v1/runs/{run}/log", query={"offset": str(offset)})
+        request = Request(method="GET", path=at("runs", run, "log"), query={"offset": str(offset)})
         response = self._client.transport.raw(request)
         if response.status_code >= 400:
             raise error_of(response)

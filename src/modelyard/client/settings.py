@@ -9,8 +9,6 @@ from modelyard.errors import InvalidInput
 from modelyard.home import Home
 from modelyard.types.process import PlatformConfig
 
-_DEFAULTS = PlatformConfig()
-
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -24,12 +22,13 @@ class Settings:
 
 def resolve(url: str | None, api_key: str | None, gateway_url: str | None, home: Home) -> Settings:
     """Raises InvalidInput for an address that is none, or a client.json that cannot be read."""
-    kept = _kept(home)
-    chosen = url or os.environ.get("YARD_URL") or kept.get("url") or _DEFAULTS.control_url
-    ours = chosen.rstrip("/") == kept.get("url", "").rstrip("/")  # a key goes nowhere but to its own platform
-    gateway = gateway_url or os.environ.get("YARD_GATEWAY_URL") or (kept.get("gateway_url") if ours else None)
-    if gateway is None and ours:
-        gateway = _configured_gateway(home)
+    kept, config = _kept(home), _config(home)
+    own = kept.get("url") or (config or PlatformConfig()).control_url
+    chosen = url or os.environ.get("YARD_URL") or own
+    ours = chosen.rstrip("/") == own.rstrip("/")  # a key goes nowhere but to its own platform
+    gateway = gateway_url or os.environ.get("YARD_GATEWAY_URL")
+    if gateway is None and ours and config is not None:
+        gateway = config.gateway_url
     return Settings(
         url=_checked(chosen),
         gateway_url=None if gateway is None else _checked(gateway),
@@ -46,11 +45,11 @@ def _kept(home: Home) -> dict[str, str]:
         raise InvalidInput("client.json of YARD_HOME cannot be read", came=str(error)) from error
 
 
-def _configured_gateway(home: Home) -> str | None:
+def _config(home: Home) -> PlatformConfig | None:
     try:
-        return msgspec.json.decode(home.config.read_bytes(), type=PlatformConfig).gateway_url
+        return msgspec.json.decode(home.config.read_bytes(), type=PlatformConfig)
     except (OSError, msgspec.MsgspecError):
-        return None  # control will be asked instead
+        return None  # there is no platform here, or not one that we may see; control will be asked instead
 
 
 def _checked(url: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from modelyard.client.settings import Settings
 from modelyard.errors import DeadlineExceeded, InvalidInput, ModelyardError, Unavailable, from_dict
@@ -123,6 +124,11 @@ class Transport:
         """The connection broke halfway: what is repeatable is tried again as if nothing had answered."""
         text = f"the connection to {base} broke off ({type(error).__name__})"
         raise (Unavailable if request.repeatable else ModelyardError)(text) from error
+
+
+def at(*segments: object) -> str:
+    """A path of the management API; what users wrote stays one segment."""
+    return "/api/v1/" + "/".join(quote(str(s), safe="@:") for s in segments)
 
 
 def error_of(response: "httpx.Response") -> ModelyardError:

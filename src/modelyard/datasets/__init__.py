@@ -1,7 +1,7 @@
 """Reading files into immutable data set versions, and reading versions back.
 
-`ingest` writes a version's folder (`dataset.json`, `data.parquet`, the profile in three forms); `open_dataset` reads
-it. Names are loaded when they are asked for, so that importing this room costs nothing.
+`ingest` writes a version's folder (`dataset.json`, `data.parquet`, the profile in three forms);
+`open_dataset` reads it. Names are loaded when they are asked for, so that importing this room costs nothing.
 """
 
 import importlib

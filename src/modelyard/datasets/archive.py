@@ -1,4 +1,5 @@
-"""Zips that strangers made. Members are read where they lie; what has to lie on disk is copied under names of ours."""
+"""Zips that strangers made. Members are read where they lie; what has to lie on disk is copied under names of
+ours."""
 
 import shutil
 import stat
@@ -26,9 +27,8 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 def open_archive(path: Path, name: str) -> zipfile.ZipFile:
     """Open a zip and look at all that its directory says, before a byte is unpacked.
 
-    Raises TooLarge for too many entries and for bombs, NotAllowedFormat for names that lead out of the archive,
-    collide or are no plain files, InvalidInput for a file that is not a whole zip.
-    """
+    Raises TooLarge for too many entries and for bombs, NotAllowedFormat for names that lead out of the
+    archive, collide or are no plain files, InvalidInput for a file that is not a whole zip."""
     try:
         _check_directory(path, name)
         archive = zipfile.ZipFile(path)
@@ -121,13 +121,19 @@ def _check_members(archive: zipfile.ZipFile, name: str) -> None:
 def _check_member(info: zipfile.ZipInfo) -> None:
     name = info.filename
     parts = name.split("/")
-    unsafe = name.startswith("/") or ".." in parts or "\\" in name or ":" in parts[0] or "\0" in info.orig_filename
+    unsafe = (
+        name.startswith("/") or ".." in parts or "\\" in name or ":" in parts[0] or "\0" in info.orig_filename
+    )
     if unsafe or not name:
-        raise NotAllowedFormat("the zip has a name that leads out of it", came=name, allowed="plain relative names")
+        raise NotAllowedFormat(
+            "the zip has a name that leads out of it", came=name, allowed="plain relative names"
+        )
     mode = info.external_attr >> 16
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise NotAllowedFormat(f"the zip's {name!r} is a link or a device", allowed="plain files and folders")
     if info.flag_bits & 1:
         raise NotAllowedFormat(f"the zip's {name!r} is encrypted", allowed="zips without a password")
     if info.compress_type not in _METHODS:
-        raise NotAllowedFormat(f"the zip's {name!r} is packed in a rare way", allowed="stored or deflated members")
+        raise NotAllowedFormat(
+            f"the zip's {name!r} is packed in a rare way", allowed="stored or deflated members"
+        )

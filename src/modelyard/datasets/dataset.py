@@ -9,7 +9,14 @@ import numpy as np
 
 from modelyard.errors import Corrupt, InvalidInput, NotFound, UnknownName
 from modelyard.files import sha256_bytes, sha256_file
-from modelyard.types.dataset import DATASET_MANIFEST_NAME, SPLIT_COLUMN, SPLITS, ColumnKind, DatasetManifest, Profile
+from modelyard.types.dataset import (
+    DATASET_MANIFEST_NAME,
+    SPLIT_COLUMN,
+    SPLITS,
+    ColumnKind,
+    DatasetManifest,
+    Profile,
+)
 
 PROFILE_NAME = "profile.json"
 
@@ -19,9 +26,8 @@ Columns = dict[str, np.ndarray[Any, Any]]
 def open_dataset(folder: Path, verify: bool = True, *, digest: str | None = None) -> "Dataset":
     """Open a version's folder.
 
-    With `verify` every file that the manifest names is read and compared with its sha256; with `digest` the manifest
-    itself too. Raises Corrupt naming the file, NotFound where there is no manifest.
-    """
+    With `verify` every file that the manifest names is read and compared with its sha256; with `digest` the
+    manifest itself too. Raises Corrupt naming the file, NotFound where there is no manifest."""
     folder = Path(folder)
     path = folder / DATASET_MANIFEST_NAME
     if not path.is_file():
@@ -37,7 +43,8 @@ def open_dataset(folder: Path, verify: bool = True, *, digest: str | None = None
 
 
 class Dataset:
-    """A version: `.manifest`, and its rows by split. `digest` is the version's (hex sha256 of the manifest)."""
+    """A version: `.manifest`, and its rows by split. `digest` is the version's (hex sha256 of the
+    manifest)."""
 
     def __init__(self, folder: Path, manifest: DatasetManifest, digest: str) -> None:
         self.folder, self.manifest, self.digest = folder, manifest, digest
@@ -45,10 +52,10 @@ class Dataset:
     def columns(self, split: str | None = None, names: Sequence[str] | None = None) -> Columns:
         """All rows of a split (None: of all splits), in order, as one array for each column.
 
-        number: float64, NaN for missing. integer: int64, or float64 with NaN where something is missing. boolean:
-        bool, or float64 (0, 1, NaN) where something is missing. timestamp: datetime64[us], NaT for missing. category,
-        text and image: object arrays of str or bytes, None for missing. Raises UnknownName.
-        """
+        number: float64, NaN for missing. integer: int64, or float64 with NaN where something is missing.
+        boolean: bool, or float64 (0, 1, NaN) where something is missing. timestamp: datetime64[us], NaT for
+        missing. category, text and image: object arrays of str or bytes, None for missing. Raises
+        UnknownName."""
         parts = list(self._parts(split, self._checked(names)))
         return {
             name: _joined([part[name] for part in parts], self._kind(name)) for name in self._checked(names)

@@ -1,4 +1,5 @@
-"""Which format a file is of, by its first bytes and then its name. Pickles are known by their bytes and refused."""
+"""Which format a file is of, by its first bytes and then its name. Pickles are known by their bytes and
+refused."""
 
 import gzip
 import io
@@ -11,9 +12,21 @@ from modelyard.datasets.pictures import SUFFIXES, is_image
 from modelyard.errors import InvalidInput, NotAllowedFormat
 
 ALLOWED: Final = (
-    "CSV, Parquet, JSON lines, folders of images and zips of these, idx (.gz or not), npz without pickled objects"
+    "CSV, Parquet, JSON lines, folders of images, zips of these, "
+    "idx (.gz or not), npz without pickled objects"
 )
-PICKLE_SUFFIXES: Final = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt", ".bin", ".h5", ".hdf5", ".keras")
+PICKLE_SUFFIXES: Final = (
+    ".pkl",
+    ".pickle",
+    ".joblib",
+    ".pt",
+    ".pth",
+    ".ckpt",
+    ".bin",
+    ".h5",
+    ".hdf5",
+    ".keras",
+)
 
 _PICKLE_STARTS = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
 _TEXT_PICKLE_LIMIT = 65_536
@@ -33,10 +46,11 @@ _OTHERS = {
 
 
 def detect(entry: Entry) -> str:
-    """One of options.FORMATS, or "zip". An image's name is enough: whether it is one is looked at when it is read.
+    """One of options.FORMATS, or "zip". An image's name is enough: whether it is one is looked at when it is
+    read.
 
-    Raises NotAllowedFormat for pickles of any name and for formats that are not read, InvalidInput for an empty file.
-    """
+    Raises NotAllowedFormat for pickles of any name and for formats that are not read, InvalidInput for an
+    empty file."""
     suffix = _suffix(entry.name)
     if suffix in PICKLE_SUFFIXES:
         raise refused(entry.name, f"a {suffix} file, which may hold code")
@@ -116,7 +130,8 @@ def _text_format(name: str, suffix: str, head: bytes) -> str:
 
 
 def _is_text_pickle(entry: Entry, head: bytes) -> bool:
-    """Protocols 0 and 1 have no mark at the start: whether the opcodes run through to a STOP at the very end."""
+    """Protocols 0 and 1 have no mark at the start: whether the opcodes run through to a STOP at the very
+    end."""
     if entry.size > _TEXT_PICKLE_LIMIT and not _opcodes_run(head):
         return False
     if entry.size <= HEAD_BYTES:
@@ -133,7 +148,8 @@ def _ends_in_stop(data: bytes) -> bool:
 
 
 def _opcodes_run(head: bytes) -> bool:
-    """Whether the first bytes of a long file read as opcodes, a hundred at least; text fails at the first or second."""
+    """Whether the first bytes of a long file read as opcodes, a hundred at least; text fails at the first or
+    second."""
     seen = 0
     try:
         for _ in pickletools.genops(head):

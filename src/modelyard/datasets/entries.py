@@ -26,7 +26,8 @@ SPLIT_NAMES: Final[dict[str, str]] = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One file. `name` is its POSIX path below the source; messages show it and never a path of the machine."""
+    """One file. `name` is its POSIX path below the source; messages show it and never a path of the
+    machine."""
 
     name: str
     size: int
@@ -72,8 +73,8 @@ def split_of(word: str) -> str | None:
 def splits_of_names(entries: Sequence[Entry]) -> list[str | None]:
     """The split of each file by the first word of its name, as train.csv and test-00000-of-00002.parquet.
 
-    All None unless every name says one and at least two different ones are said: a lone train.csv is to be split.
-    """
+    All None unless every name says one and at least two different ones are said: a lone train.csv is to be
+    split."""
     found = [split_of(_first_word(entry.name)) for entry in entries]
     if None in found or len(set(found)) < 2:
         return [None] * len(entries)

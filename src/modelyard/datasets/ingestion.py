@@ -12,6 +12,9 @@ import msgspec
 import pyarrow as pa
 
 from modelyard.datasets.options import IngestOptions, check_options
+from modelyard.datasets.page import render_page
+from modelyard.datasets.profile import describe
+from modelyard.datasets.profile_text import render_text
 from modelyard.datasets.readers import Reader
 from modelyard.datasets.scan import find_label, scan
 from modelyard.datasets.sources import open_sources
@@ -32,10 +35,10 @@ _STEPS = 4
 def ingest(sources: Sequence[Path], options: IngestOptions, out: Path, reporter: Reporter) -> DatasetManifest:
     """Write a version made of `sources` (files, folders, zips; none for a built-in name) to the folder `out`.
 
-    `out` is complete when this returns and is not there when it raises. Memory is bounded: rows go through in batches.
-    Raises InvalidInput, UnknownName, TooLarge or NotAllowedFormat for what cannot be used, MissingExtra for a
-    built-in set whose library is not installed, Conflict where `out` has something in it, Cancelled.
-    """
+    `out` is complete when this returns and is not there when it raises. Memory is bounded: rows go through in
+    batches. Raises InvalidInput, UnknownName, TooLarge or NotAllowedFormat for what cannot be used,
+    MissingExtra for a built-in set whose library is not installed, Conflict where `out` has something in it,
+    Cancelled."""
     check_options(options)
     with _new_folder(Path(out)) as folder:
         work = folder / ".work"
@@ -63,7 +66,23 @@ def _write(reader: Reader, options: IngestOptions, folder: Path, reporter: Repor
     )
     text = msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2) + b"\n"
     _write_synced(folder / DATASET_MANIFEST_NAME, text)
+    _write_profile(folder, manifest, [*reader.notes, *_notes(found)], reporter)
     return manifest
+
+
+def _write_profile(folder: Path, manifest: DatasetManifest, notes: Sequence[str], reporter: Reporter) -> None:
+    profile, samples = describe(folder / manifest.data, manifest, notes, reporter)
+    _write_synced(
+        folder / "profile.json", msgspec.json.format(msgspec.json.encode(profile), indent=2) + b"\n"
+    )
+    _write_synced(folder / "profile.txt", render_text(profile, manifest).encode())
+    _write_synced(folder / "profile.html", render_page(profile, manifest, samples).encode())
+
+
+def _notes(found: Survey) -> list[str]:
+    return [
+        f"the sources give no split {split!r}: it was drawn from the rows of train." for split in found.carved
+    ]
 
 
 def _write_rows(

@@ -23,10 +23,10 @@ class IngestOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     builtin       one of BUILTIN instead of files
     format        one of FORMATS; None: look at the content and the name
     columns       column name -> kind, over what the values look like
-    label         the column to predict; None: a column called label, target, class or y, where there is exactly one
+    label         the column to predict; None: the one called label, target, class or y, if exactly one is
     split_column  a column that says each row's split (train, val, dev, test, ...)
-    fractions     split -> share of the rows; they add up to 1. Where the sources give splits themselves, one that
-                  they do not give is carved from train: its share here, of train's rows
+    fractions     split -> share of the rows; they add up to 1. Where the sources give splits themselves, one
+                  that they do not give is carved from train: its share here, of train's rows
     seed          of the random split
     stratify      keep the label's classes in proportion over the splits; None: when the label is a class
     drop          columns to leave out
@@ -82,6 +82,8 @@ def _check_fractions(fractions: Mapping[str, float]) -> None:
         if not math.isfinite(share) or share < 0:
             raise InvalidInput(f"fraction of {split}", came=share, allowed="a number from 0 to 1")
     if fractions.get("train", 0.0) <= 0:
-        raise InvalidInput("fractions leave train without rows", came=dict(fractions), allowed="train above 0")
+        raise InvalidInput(
+            "fractions leave train without rows", came=dict(fractions), allowed="train above 0"
+        )
     if abs(math.fsum(fractions.values()) - 1) > 1e-6:
         raise InvalidInput("fractions do not add up to 1", came=math.fsum(fractions.values()), allowed="1")

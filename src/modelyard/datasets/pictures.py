@@ -17,7 +17,17 @@ PILLOW_FORMATS: Final = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
 _COLOUR_TYPES = {1: 0, 3: 2, 4: 6}  # channels -> PNG colour type
 _STORED_LIMIT = 65_535  # bytes of one stored block of deflate
-_BROKEN = (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, OverflowError, struct.error, zlib.error)
+_BROKEN = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    IndexError,
+    KeyError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+)
 
 
 def is_image(head: bytes) -> bool:
@@ -30,8 +40,8 @@ def is_image(head: bytes) -> bool:
 def check_image(data: bytes, name: str) -> None:
     """Decode `data` whole; `name` is what the message calls it.
 
-    Raises TooLarge past MAX_PIXELS, from the header alone, and InvalidInput for what is not an image or is cut off.
-    """
+    Raises TooLarge past MAX_PIXELS, from the header alone, and InvalidInput for what is not an image or is
+    cut off."""
     from PIL import Image
 
     try:
@@ -44,16 +54,16 @@ def check_image(data: bytes, name: str) -> None:
         raise TooLarge(f"image {name!r}", came="over 178 megapixels", allowed=_allowed()) from error
     except _BROKEN as error:
         raise InvalidInput(
-            f"{name!r} is not an image that can be read", allowed=f"whole files of {', '.join(PILLOW_FORMATS)}"
+            f"{name!r} is not an image that can be read",
+            allowed=f"whole files of {', '.join(PILLOW_FORMATS)}",
         ) from error
 
 
 def encode_png(pixels: np.ndarray[Any, Any]) -> bytes:
     """PNG (ISO/IEC 15948) of uint8 pixels [height, width] or [height, width, 1, 3 or 4].
 
-    The rows are stored, not deflated: the bytes then depend on the pixels alone and not on the zlib at hand, it is
-    many times as fast, and the Parquet file's own compression makes up for the size.
-    """
+    The rows are stored, not deflated: the bytes then depend on the pixels alone and not on the zlib at hand,
+    it is many times as fast, and the Parquet file's own compression makes up for the size."""
     shape = pixels.shape if pixels.ndim == 3 else (*pixels.shape, 1)
     height, width, channels = shape
     rows = np.zeros((height, 1 + width * channels), np.uint8)  # each row begins with filter type 0

@@ -28,7 +28,8 @@ _FORMS = ("integer", "number", "boolean", "naive", "zoned")
 
 
 class ColumnScan:
-    """What is still possible for a column after the batches so far. The order of the batches does not matter."""
+    """What is still possible for a column after the batches so far. The order of the batches does not
+    matter."""
 
     def __init__(self) -> None:
         self._known = 0  # values that are not missing
@@ -98,9 +99,8 @@ _KINDS: Final[dict[str, ColumnKind]] = {
 def scan(reader: Reader, options: IngestOptions, reporter: Reporter) -> dict[str, ColumnKind]:
     """The kind of each column that is kept, in order: said in the options, known by the format, or inferred.
 
-    Raises UnknownName for options that name a column which is not there, InvalidInput for a `split` column that
-    nobody declared.
-    """
+    Raises UnknownName for options that name a column which is not there, InvalidInput for a `split` column
+    that nobody declared."""
     _check_names(reader.columns, options)
     kept = [name for name in reader.columns if name not in options.drop and name != options.split_column]
     if not kept:

@@ -18,7 +18,8 @@ _OTHER_TEXT = (".md", ".txt", ".rst")
 
 @contextmanager
 def open_sources(sources: Sequence[Path], options: IngestOptions, work: Path) -> Iterator[Reader]:
-    """A reader over all `sources`, which are of one format. `work` is an empty folder for what must be unpacked."""
+    """A reader over all `sources`, which are of one format. `work` is an empty folder for what must be
+    unpacked."""
     if options.builtin is not None:
         if sources:
             raise InvalidInput(

@@ -1,5 +1,5 @@
-"""Which split each row belongs to. Depends on the rows' order, the seed and the classes, never on how rows came in
-batches."""
+"""Which split each row belongs to. Depends on the rows' order, the seed and the classes, never on how rows
+came in batches."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -10,8 +10,8 @@ from modelyard.errors import InvalidInput
 from modelyard.types.dataset import SPLITS
 
 PERMUTED_ROWS: Final = 10_000_000
-"""Up to so many rows the splits' sizes are exact; above, each row is drawn by itself, in bounded memory (the share
-of a split is then off by less than 0.1 %)."""
+"""Up to so many rows the splits' sizes are exact; above, each row is drawn by itself, in bounded memory (the
+share of a split is then off by less than 0.1 %)."""
 
 UNKNOWN: Final = -1
 _DRAWN = 1_000_000
@@ -71,7 +71,7 @@ def _held_out(fractions: Mapping[str, float]) -> dict[str, float]:
 
 def _check_classes(classes: Classes, names: Sequence[str]) -> None:
     counts = np.bincount(classes, minlength=len(names))
-    single = [names[index] for index in np.flatnonzero(counts == 1)]
+    single = [names[int(index)] for index in np.flatnonzero(counts == 1)]
     if single:
         listed = ", ".join(repr(name) for name in single[:10])
         raise InvalidInput(
@@ -103,8 +103,9 @@ def _drawn(rows: int, classes: Classes | None, held_out: Mapping[str, float], se
 
 
 def _shares(start: int, end: int, held_out: Mapping[str, float]) -> dict[str, int]:
-    """How many of the places start..end go to each held-out split: the difference of two roundings, so that each
-    class is within one of its share and all classes together too. One place at least is left to train."""
+    """How many of the places start..end go to each held-out split: the difference of two roundings, so that
+    each class is within one of its share and all classes together too. One place at least is left to
+    train."""
     left = end - start - 1
     shares: dict[str, int] = {}
     for split, fraction in held_out.items():

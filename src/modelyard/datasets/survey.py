@@ -1,4 +1,5 @@
-"""The second pass, over the label and the split column alone: classes, and the splits that the sources give."""
+"""The second pass, over the label and the split column alone: classes, and the splits that the sources
+give."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ _SHOWN = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """`classes` is each row's index in `class_names`, or None where the label is no class; `codes` each row's split."""
+    """`classes` is each row's index in `class_names`, or None where the label is no class; `codes` each row's
+    split."""
 
     rows: int
     class_names: tuple[str, ...]
@@ -34,7 +36,11 @@ class Survey:
 
 
 def survey(
-    reader: Reader, kinds: dict[str, ColumnKind], label: str | None, options: IngestOptions, reporter: Reporter
+    reader: Reader,
+    kinds: dict[str, ColumnKind],
+    label: str | None,
+    options: IngestOptions,
+    reporter: Reporter,
 ) -> Survey:
     """Read the label and the splits of all rows, and split them.
 
@@ -61,8 +67,9 @@ def _split(
 ) -> Survey:
     by_class = classes if _stratified(options.stratify, kind, names, given.rows) else None
     own = given.finish()
+    carved: tuple[str, ...] = ()
     if own is None:
-        codes, carved = assign(given.rows, by_class, names, options.fractions, options.seed), ()
+        codes = assign(given.rows, by_class, names, options.fractions, options.seed)
     else:
         codes = complete(own, by_class, options.fractions, options.seed)
         carved = tuple(s for i, s in enumerate(SPLITS) if np.any(codes == i) and not np.any(own == i))
@@ -70,15 +77,15 @@ def _split(
 
 
 def _stratified(said: bool | None, kind: str | None, names: Sequence[str], rows: int) -> bool:
-    """Whole numbers are taken for classes only where there are ten rows for each at least: they may be a target to
-    regress on."""
+    """Whole numbers are taken for classes only where there are ten rows for each at least: they may be a
+    target to regress on."""
     if said is None:
         return bool(names) and (kind != "integer" or rows >= 10 * len(names))
     if said and not names:
         raise InvalidInput(
             "stratify needs a label that is a class",
             came="no label" if kind is None else f"a label of kind {kind}",
-            allowed=f"a category, a boolean or an integer of at most {MANY_VALUES} values; or stratify: false",
+            allowed=f"a category, boolean or integer of at most {MANY_VALUES} values; or stratify: false",
         )
     return said
 
@@ -88,7 +95,9 @@ class _Labels:
 
     def __init__(self, name: str, kind: ColumnKind) -> None:
         if kind == "image":
-            raise InvalidInput(f"the label {name!r} is a column of images", allowed="a class, a number or a text")
+            raise InvalidInput(
+                f"the label {name!r} is a column of images", allowed="a class, a number or a text"
+            )
         self._name, self._kind = name, kind
         self._rows = 0
         self._missing: list[int] = []

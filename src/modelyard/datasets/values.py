@@ -1,9 +1,9 @@
 """What values look like, and turning them into their column's kind.
 
-The same rules hold for every format: a column's kind follows from what its values are, not from how a file spells
-them. So whole numbers are integers whether they came as `1`, `1.0` or a double, and a string column of numbers is
-numbers. What must stay text (a postcode with a leading zero does so by itself) is said in the options.
-"""
+The same rules hold for every format: a column's kind follows from what its values are, not from how a file
+spells them. So whole numbers are integers whether they came as `1`, `1.0` or a double, and a string column of
+numbers is numbers. What must stay text (a postcode with a leading zero does so by itself) is said in the
+options."""
 
 from functools import cache
 from typing import Any, Final
@@ -61,8 +61,8 @@ def bare(array: Any) -> Any:
 
 
 def parsed(array: Any, form: str) -> Any | None:
-    """Bare strings as "integer" (int64), "number" (double), "boolean", "naive" or "zoned" time (timestamp[us], UTC);
-    None where a value is not of that form."""
+    """Bare strings as "integer" (int64), "number" (double), "boolean", "naive" or "zoned" time
+    (timestamp[us], UTC); None where a value is not of that form."""
     try:
         return _PARSERS[form](array)
     except pa.ArrowInvalid:
@@ -81,8 +81,8 @@ def is_whole(array: Any) -> bool:
 def convert(array: Any, name: str, kind: ColumnKind, first_row: int) -> Any:
     """A plain array as the Parquet type of `kind`.
 
-    Raises InvalidInput naming the first value that cannot be one, with its row (from 1; `first_row` is the array's).
-    """
+    Raises InvalidInput naming the first value that cannot be one, with its row (from 1; `first_row` is the
+    array's)."""
     result = _converted(array, kind)
     if result is None:
         row, value = _first_misfit(array, kind)

@@ -90,7 +90,8 @@ class Request(NamedTuple):
 
 @dataclass(slots=True)
 class Call:
-    """A parsed request: arrays by the signature's inputs, each with `rows` rows. `reply` is the dialect's own."""
+    """A parsed request: arrays by the signature's inputs, each with `rows` rows. `reply` is the dialect's
+    own."""
 
     arrays: dict[str, Array]
     rows: int

@@ -96,7 +96,8 @@ class _Reply(Struct):
 
 
 def _is_json(body: memoryview, media: str) -> bool:
-    """Whether the body is to be read as JSON. Raises UnsupportedMedia where it is neither that nor a sample."""
+    """Whether the body is to be read as JSON. Raises UnsupportedMedia where it is neither that nor a
+    sample."""
     start = bytes(body[:64]).lstrip(_WHITE)[:1]
     looks = start != b"" and start in _JSON_STARTS
     known = not media or media in _KNOWN or media.startswith(_KNOWN_FAMILIES)
@@ -113,7 +114,7 @@ def _parse_json(text: memoryview, model: Served) -> Call:
     if body.table is not UNSET:
         inputs: Any = body.table
     elif body.inputs is not UNSET:
-        inputs = _unwrapped(body.inputs)
+        inputs = body.inputs
     else:
         raise InvalidInput("the body has no inputs", allowed='{"inputs": ..., "parameters": {...}}')
     single = not isinstance(inputs, dict | list)
@@ -150,13 +151,6 @@ def _inside(value: Any) -> list[Any]:
     elif not isinstance(value, list | tuple):
         return []
     return [inner for inner in value if isinstance(inner, dict | list | tuple)]
-
-
-def _unwrapped(inputs: Any) -> Any:
-    """Tables come as {"data": {column: values}} too; a column that is called data holds no object."""
-    if isinstance(inputs, dict) and isinstance(inputs.get("data"), dict):
-        return inputs["data"]
-    return inputs
 
 
 def _call(columns: dict[str, Any], model: Served, reply: _Reply) -> Call:

@@ -1,7 +1,7 @@
 """Bodies of `/v2/models/{m}/infer`: requests into arrays, outputs into answers, JSON or binary.
 
-The usual request, one tensor of numbers in JSON, is decoded by a typed decoder that checks while it reads. Where that
-refuses, the general decoder reads the body again and finds the words for what is wrong.
+The usual request, one tensor of numbers in JSON, is decoded by a typed decoder that checks while it reads.
+Where that refuses, the general decoder reads the body again and finds the words for what is wrong.
 """
 
 from collections.abc import Mapping

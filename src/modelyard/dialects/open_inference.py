@@ -1,5 +1,5 @@
-"""The Open Inference Protocol, `/v2` (https://github.com/kserve/open-inference-protocol), with Triton's binary tensors
-and model repository extensions. Shared memory is not offered: its paths are not found."""
+"""The Open Inference Protocol, `/v2` (https://github.com/kserve/open-inference-protocol), with Triton's
+binary tensors and model repository extensions. Shared memory is not offered: its paths are not found."""
 
 from collections.abc import Mapping
 from typing import Any, Final

@@ -1,5 +1,5 @@
-"""The OpenAI API, `/v1` (https://platform.openai.com/docs/api-reference/models): the list of models and the error
-shape. No model of the present tasks takes a prompt, so its other paths are not found."""
+"""The OpenAI API, `/v1` (https://platform.openai.com/docs/api-reference/models): the list of models and
+the error shape. No model of the present tasks takes a prompt, so its other paths are not found."""
 
 from collections.abc import Mapping
 from typing import Any, Final

@@ -44,7 +44,8 @@ class Input:
 
 
 class Plan:
-    """`flat` says what all inputs hold when they are JSON numbers: "int", "float", or None for anything else."""
+    """`flat` says what all inputs hold when they are JSON numbers: "int", "float", or None for anything
+    else."""
 
     __slots__ = ("flat", "inputs", "names", "outputs")
 

@@ -13,8 +13,8 @@ DIALECTS: Final[tuple[Dialect, ...]] = (OpenInference(0), HuggingFace(1), OpenAI
 
 
 def match(method: str, path: str) -> Match | None:
-    """Where a request goes; None where no dialect knows the path. `path` is as it came, not decoded: no name that
-    we give needs escapes."""
+    """Where a request goes; None where no dialect knows the path. `path` is as it came, not decoded: no
+    name that we give needs escapes."""
     for dialect in DIALECTS:
         if found := dialect.match(method, path):
             return found

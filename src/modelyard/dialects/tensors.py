@@ -1,7 +1,7 @@
 """Tensors in JSON and in the binary extension of the Open Inference Protocol, to arrays and back.
 
-Source: Open Inference Protocol, "Tensor Data" and Triton's "Binary Tensor Data Extension": row-major elements, flat or
-nested as the shape; little-endian; BYTES elements with a 4-byte length before each.
+Source: Open Inference Protocol, "Tensor Data" and Triton's "Binary Tensor Data Extension": row-major
+elements, flat or nested as the shape; little-endian; BYTES elements with a 4-byte length before each.
 """
 
 from itertools import chain
@@ -28,7 +28,8 @@ _INTEGERS: Final = frozenset({int})
 def from_json(
     spec: Input, shape: list[int], data: list[Any], *, checked: bool = False
 ) -> np.ndarray[Any, Any]:
-    """An array of `shape`, which `spec.count` has accepted. `checked`: the elements' types are known to be right.
+    """An array of `shape`, which `spec.count` has accepted. `checked`: the elements' types are known to be
+    right.
 
     Raises:
         InvalidInput: another number of elements, a value of a wrong kind or out of the datatype's range.
@@ -48,7 +49,8 @@ def from_binary(spec: Input, shape: list[int], data: memoryview) -> np.ndarray[A
     """An array over `data` itself, where its alignment allows.
 
     Raises:
-        InvalidInput: a number of bytes that is not the shape's, a BOOL that is neither 0 nor 1, bad BYTES lengths.
+        InvalidInput: a number of bytes that is not the shape's, a BOOL that is neither 0 nor 1, bad BYTES
+        lengths.
     """
     count = spec.count(shape)
     if spec.datatype == "BYTES":

@@ -7,6 +7,7 @@ from modelyard import packages, tasks
 from modelyard.engines import parity
 from modelyard.engines.contract import Array, Engine, EngineOptions, Tensors
 from modelyard.engines.table import open_engine
+from modelyard.errors import InvalidInput
 from modelyard.tasks import Prepared, Task
 from modelyard.types.package import Manifest
 
@@ -29,7 +30,7 @@ class Model:
         self.digest = packages.digest(manifest)
         self.task = task
         self.engine = engine
-        self.prepared: Prepared = task.prepare(manifest.preprocessing)
+        self.prepared = _prepared(task, manifest)
         self._transform = self.prepared.transform
         self._run = engine.run
 
@@ -73,3 +74,10 @@ def open_model(
             )
         parity.replay(engine, folder, manifest)
     return Model(manifest, task, engine)
+
+
+def _prepared(task: Task, manifest: Manifest) -> Prepared:
+    try:
+        return task.prepare(manifest.preprocessing)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidInput(f"the package's preprocessing is not that of {task.name}: {error!r}") from error

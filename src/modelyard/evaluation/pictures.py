@@ -13,6 +13,8 @@ _NAMED_CELLS: Final = 30  # classes up to which a confusion matrix names its row
 _COUNTED_CELLS: Final = 15  # and up to which it has the counts in its cells
 _NAMED_CURVES: Final = 10
 
+_SPLIT_COLORS: Final = {"train": ACCENT, "validation": SECOND, "test": "#059669"}
+
 Curve = Mapping[str, list[float]]
 
 
@@ -61,7 +63,7 @@ def roc(report: Report) -> str | None:
             if name not in named:
                 axes.plot(curves[name]["x"], curves[name]["y"], color="#cbd5e1", linewidth=0.6)
         for k, name in enumerate(named):
-            label = f"{short(name)}  {areas[name]:.3f}"
+            label = f"{short(name)} · {areas[name]:.3f}"
             axes.plot(
                 curves[name]["x"],
                 curves[name]["y"],
@@ -113,20 +115,13 @@ def training(report: Report) -> str | None:
     def draw(figure: Any) -> None:
         grid = figure.subplots(rows, columns, squeeze=False)
         for axes, (title, lines) in zip(grid.flat, panels.items(), strict=False):
-            for k, (name, points) in enumerate(lines.items()):
+            for name, points in lines.items():
                 x, y = zip(*points, strict=True)
                 marker = "o" if len(points) <= 40 else None
-                axes.plot(
-                    x,
-                    y,
-                    color=SERIES[k % len(SERIES)],
-                    linewidth=1.5,
-                    marker=marker,
-                    markersize=3,
-                    label=name,
-                )
+                color = _SPLIT_COLORS.get(name, MUTED)
+                axes.plot(x, y, color=color, linewidth=1.5, marker=marker, markersize=3, label=name)
             axes.set(title=title, xlabel="epoch")
-            if len(lines) > 1:
+            if set(lines) & set(_SPLIT_COLORS):
                 axes.legend(fontsize=8)
         for axes in grid.flat[len(panels) :]:
             axes.set_visible(False)
@@ -180,10 +175,17 @@ def _dots(axes: Any, curve: Curve) -> None:
 
 
 def _panels(history: Mapping[str, list[list[float]]]) -> dict[str, dict[str, list[list[float]]]]:
-    """Figure -> split -> points, from names such as "train_loss" and "validation/loss"."""
+    """Figure -> split -> points, from names such as "train/loss"; what has no split comes last."""
     panels: dict[str, dict[str, list[list[float]]]] = {}
+    alone: dict[str, dict[str, list[list[float]]]] = {}
     for name, points in history.items():
-        found = re.fullmatch(r"(train|training|validation|val|test)[_/.](.+)", name)
-        split, figure = (found[1], found[2]) if found else (name, name)
-        panels.setdefault(short(figure.replace("_", " "), 40), {})[short(split, 24)] = points
-    return panels
+        found = re.fullmatch(r"(train|validation|test)[_/.](.+)", name)
+        if found:
+            panels.setdefault(_panel_title(found[2]), {})[found[1]] = points
+        else:
+            alone[_panel_title(name)] = {"": points}
+    return panels | {title: lines for title, lines in alone.items() if title not in panels}
+
+
+def _panel_title(name: str) -> str:
+    return short(name.replace("_", " "), 40)

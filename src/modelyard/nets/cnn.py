@@ -24,8 +24,7 @@ class Cnn(msgspec.Struct, frozen=True, kw_only=True):
 
 def build(config: Cnn, shape: Shape) -> "nn.Module":
     """Sides are halved twice (rounded up, so that any image will do). Raises MissingExtra without torch."""
-    from modelyard.nets.layers import NormalizedPixels  # first: it says what to install
-    from torch import nn  # isort: skip
+    from modelyard.nets.layers import NormalizedPixels, nn
 
     _, height, width, channels = shape.input.shape
     first, second, third = config.channels

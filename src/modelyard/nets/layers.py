@@ -11,6 +11,9 @@ except ImportError as error:
     raise MissingExtra("torch", "torch") from error
 
 
+__all__ = ["NormalizedPixels", "Tensor", "nn", "torch"]
+
+
 class NormalizedPixels(nn.Module):
     """uint8 [rows, height, width, channels] to float32 [rows, channels, height, width], mean 0 and deviation
     1 a channel over the training split."""

@@ -21,8 +21,7 @@ class Mlp(msgspec.Struct, frozen=True, kw_only=True):
 
 def build(config: Mlp, shape: Shape) -> "nn.Module":
     """Images are normalised and flattened first. Raises MissingExtra without torch."""
-    from modelyard.nets.layers import NormalizedPixels  # first: it says what to install
-    from torch import nn  # isort: skip
+    from modelyard.nets.layers import NormalizedPixels, nn
 
     layers: list[nn.Module] = [NormalizedPixels(shape), nn.Flatten()] if shape.is_image else []
     width = shape.width

@@ -57,12 +57,12 @@ def _manifest_bytes(folder: Path) -> bytes:
     except OSError:
         raise Corrupt.because(MANIFEST_NAME, "is not a plain file", allowed="plain files") from None
     with os.fdopen(fd, "rb") as f:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
             raise Corrupt.because(MANIFEST_NAME, "is not a plain file", allowed="plain files")
-        data = f.read(MAX_MANIFEST_BYTES + 1)
-    if len(data) > MAX_MANIFEST_BYTES:
-        raise Corrupt.because(MANIFEST_NAME, "is too large", allowed=f"{MAX_MANIFEST_BYTES} bytes")
-    return data
+        if status.st_size > MAX_MANIFEST_BYTES:
+            raise Corrupt.because(MANIFEST_NAME, "is too large", allowed=f"{MAX_MANIFEST_BYTES} bytes")
+        return f.read(status.st_size)
 
 
 def _decode(data: bytes) -> Manifest:

@@ -45,7 +45,7 @@ class RunReporter:
         now = time.monotonic()
         if now >= self._next_line or done >= total:
             self._next_line = now + _PROGRESS_LINES_EVERY
-            _log.info("%s %g of %g", text or "progress", done, total)
+            _log.info("%s (%.0f %%)", text or "progress", 100 * done / total if total > 0 else 100)
         self._put(RunEvent(done=done, total=total, text=text, time=time.time()))
 
     def check(self) -> None:

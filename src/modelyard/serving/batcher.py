@@ -49,9 +49,11 @@ class Batcher:
         self._outputs = list(served.plan.outputs)
         self._requests = self._failures = self._rows = self._batches = 0
         self._queue_ns = self._compute_ns = 0
+        self._started_ns = time.time_ns()
 
     def statistics(self) -> Statistics:
         return Statistics(
+            started_ns=self._started_ns,
             requests=self._requests,
             failures=self._failures,
             rows=self._rows,

@@ -11,6 +11,7 @@ from modelyard.serving import frames
 from modelyard.serving.frames import Answer, Data, FrameError, Kind, Parser
 from modelyard.types.replica import Hello, Statistics
 
+_MAX_UNREAD: Final = 64 << 20  # bytes that wait for a replica to read them
 _STALL: Final = 1.0  # seconds without a byte, while something is asked, after which others are preferred
 
 
@@ -19,13 +20,15 @@ class ReplicaLost(Exception):
 
 
 class Link(asyncio.Protocol):
-    """Asks one replica. Requests of one turn of the event loop leave in one write; answers come in any order."""
+    """Asks one replica. Requests of one turn of the event loop leave in one write; answers come in any
+    order."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.hello: asyncio.Future[Hello] = loop.create_future()
         self.lost: asyncio.Future[None] = loop.create_future()
         self.draining = False
         self.suspect = False
+        self._clogged = False
         self.statistics = Statistics()
         self._loop = loop
         self._parser = Parser(2 * frames.MAX_FRAME)
@@ -44,7 +47,7 @@ class Link(asyncio.Protocol):
 
     @property
     def usable(self) -> bool:
-        return self._transport is not None and not self.draining and self.hello.done()
+        return not (self._clogged or self.draining or self._transport is None) and self.hello.done()
 
     def ask(
         self, head: tuple[int, int, bytes], body: Sequence[bytes], size: int, left: float
@@ -72,7 +75,8 @@ class Link(asyncio.Protocol):
         return future
 
     def sweep(self, now: float) -> None:
-        """Give up requests whose deadline has passed. Called some times a second, so that none needs a timer."""
+        """Give up requests whose deadline has passed. Called some times a second, so that none needs a
+        timer."""
         for number, (future, deadline) in list(self._asked.items()):
             if deadline <= now:
                 del self._asked[number]
@@ -82,6 +86,8 @@ class Link(asyncio.Protocol):
                     future.set_exception(DeadlineExceeded("the model did not answer before the deadline"))
         if self._asked and now - self._heard > _STALL:
             self.suspect = True
+        if self._transport is not None:  # a replica that does not read must not fill our memory
+            self._clogged = self._transport.get_write_buffer_size() > _MAX_UNREAD
 
     def close(self) -> None:
         if self._transport is not None:

@@ -30,7 +30,8 @@ def probe(address: str, timeout: float = 2.0) -> Probed:
             connection.sendall(frames.pack(Kind.STATISTICS, 1))
             counted = _next(connection, parser, waiting, Kind.STATISTICS)
         return Probed(
-            msgspec.json.decode(hello.payload, type=Hello), msgspec.json.decode(counted.payload, type=Statistics)
+            msgspec.json.decode(hello.payload, type=Hello),
+            msgspec.json.decode(counted.payload, type=Statistics),
         )
     except (OSError, FrameError, msgspec.DecodeError) as error:
         raise Unavailable("the replica does not answer", came=type(error).__name__) from error

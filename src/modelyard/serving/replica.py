@@ -1,6 +1,7 @@
 """The replica's process: `python -m modelyard.serving.replica`. One model version, decode to encode.
 
-Exit status: 0 after SIGTERM, 78 (EX_CONFIG) where the package cannot be served; why is then in the fault file.
+Exit status: 0 after SIGTERM, 78 (EX_CONFIG) where the package cannot be served; why is then in the fault
+file.
 """
 
 import argparse

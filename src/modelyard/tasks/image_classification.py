@@ -153,12 +153,13 @@ class ImageClassification:
 
     def default_recipe(self, net: str) -> dict[str, Any]:
         training = {
-            "cnn": {"optimizer": "adamw", "learning_rate": 0.003, "schedule": {"name": "cosine"},
-                    "batch_size": 128, "epochs": 8, "weight_decay": 0.01},
-            "mlp": {"optimizer": "adamw", "learning_rate": 0.002, "schedule": {"name": "cosine"},
-                    "batch_size": 128, "epochs": 15, "weight_decay": 0.01},
-        }  # fmt: skip
-        return {"preprocessing": {}, "training": training.get(net, {}), "evaluation": {}}
+            "optimizer": "adamw",
+            "learning_rate": 0.003,
+            "schedule": {"name": "cosine", "warmup": 0.05},
+            "batch_size": 128,
+            "weight_decay": 0.01,
+        }
+        return {"preprocessing": {}, "training": training if net in ("cnn", "mlp") else {}, "evaluation": {}}
 
 
 def _checked_size(size: tuple[int, int]) -> tuple[int, int]:

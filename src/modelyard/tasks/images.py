@@ -24,10 +24,13 @@ def header(data: bytes) -> tuple[int, int, str]:
     Raises InvalidInput where `data` is not an image, TooLarge above MAX_PIXELS.
     """
     with _opened(data) as image:
-        width, height = image.size
-        if _turned(image):
-            width, height = height, width
-        return width, height, "L" if _is_gray(image) else "RGB"
+        try:
+            width, height = image.size
+            if _orientation(image) in (5, 6, 7, 8):
+                width, height = height, width
+            return width, height, "L" if _is_gray(image) else "RGB"
+        except Exception as error:  # as in `decode`
+            raise _not_an_image() from error
 
 
 def decode(data: bytes, mode: str, size: tuple[int, int]) -> Pixels:
@@ -36,14 +39,14 @@ def decode(data: bytes, mode: str, size: tuple[int, int]) -> Pixels:
     The EXIF orientation is applied, transparency is laid over white, 16-bit values are scaled to 8. `mode`
     is "L" or "RGB". Raises as `header` does.
     """
-    try:
-        with _opened(data) as image:
+    with _opened(data) as image:
+        try:
             pixels = _as_mode(_upright(image), mode)
             if (pixels.height, pixels.width) != size:
                 pixels = pixels.resize((size[1], size[0]), _pillow().Resampling.BILINEAR)
             array = np.asarray(pixels, dtype=np.uint8)
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError) as error:
-        raise _not_an_image() from error
+        except Exception as error:  # broken files make Pillow's readers raise whatever they stumble over
+            raise _not_an_image() from error
     return array.reshape(size[0], size[1], -1)
 
 
@@ -80,7 +83,7 @@ def _opened(data: bytes) -> Any:
         image = pillow.open(io.BytesIO(data), formats=FORMATS)
     except (pillow.DecompressionBombError, pillow.DecompressionBombWarning):
         raise TooLarge("the image has too many pixels", allowed=f"at most {MAX_PIXELS}") from None
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError) as error:
+    except Exception as error:  # as in `decode`
         raise _not_an_image() from error
     width, height = image.size
     if width * height > MAX_PIXELS:
@@ -106,10 +109,6 @@ def _orientation(image: Any) -> int:
     if "exif" not in image.info and image.format != "TIFF":
         return 1
     return int(image.getexif().get(274, 1))
-
-
-def _turned(image: Any) -> bool:
-    return _orientation(image) in (5, 6, 7, 8)
 
 
 def _upright(image: Any) -> Any:

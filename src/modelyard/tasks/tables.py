@@ -229,7 +229,6 @@ def net_training(net: str) -> dict[str, Any]:
         "learning_rate": 0.003,
         "weight_decay": 0.01,
         "batch_size": 32,
-        "epochs": 60,
         "early_stopping": {"patience": 15},
     }
 

@@ -1,7 +1,8 @@
-"""Checkpoints: one safetensors file an epoch, written whole or not at all, whose digest is checked before it is used.
+"""Checkpoints: one safetensors file an epoch, written whole or not at all, whose digest is checked before it
+is used.
 
-Tensors are the safetensors' own; all that is not a tensor is JSON in its header. Names carry the epoch and the
-attempt, so that an attempt that lost its lease and goes on cannot overwrite what its successor wrote.
+Tensors are the safetensors' own; all that is not a tensor is JSON in its header. Names carry the epoch and
+the attempt, so that an attempt that lost its lease and goes on cannot overwrite what its successor wrote.
 """
 
 import hashlib

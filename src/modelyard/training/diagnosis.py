@@ -1,8 +1,8 @@
 """What training curves say: over- or underfitting, or a training that ended too early, with the numbers.
 
-The rules follow Goodfellow, Bengio and Courville 2016, Deep Learning, sections 5.2 and 7.8. Skill is how much of the
-way from a constant answer to a perfect one a model goes: (accuracy - share of the largest class) / (1 - that share),
-or R2, so that one rule serves all tasks.
+The rules follow Goodfellow, Bengio and Courville 2016, Deep Learning, sections 5.2 and 7.8. Skill is how
+much of the way from a constant answer to a perfect one a model goes: (accuracy - share of the largest class)
+/ (1 - that share), or R2, so that one rule serves all tasks.
 """
 
 import math
@@ -14,7 +14,8 @@ from modelyard.types.report import FitVerdict
 
 _GAP: Final = 0.1  # of skill between splits, beyond what chance allows
 _LITTLE_SKILL: Final = 0.25
-_RISE: Final = 0.15  # of the validation loss above its lowest
+_RISE: Final = 0.15  # of the validation loss above its lowest, as a share of that
+_RISE_OF_ALL: Final = 0.05  # and as a share of what the loss fell from
 _STILL_FALLING: Final = 0.03  # of the watched loss, an epoch, at the end
 
 
@@ -29,8 +30,9 @@ class Skill:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """`metric` names the main metric. `history` has "train/loss" and perhaps "validation/loss" by epoch. `kept_epoch`
-    is the one whose weights were kept, where early stopping chose it; `may_go_on`: more epochs might help."""
+    """`metric` names the main metric. `history` has "train/loss" and perhaps "validation/loss" by epoch.
+    `kept_epoch` is the one whose weights were kept, where early stopping chose it; `may_go_on`: more epochs
+    might help."""
 
     metric: str
     train: Skill
@@ -48,7 +50,8 @@ def classification_skill(accuracy: float, largest_class: float, rows: int) -> Sk
 
 
 def regression_skill(rmse: float, deviation: float, rows: int) -> Skill:
-    """R2 of `rows` targets with this standard deviation. Its error is roughly that of a squared correlation."""
+    """R2 of `rows` targets with this standard deviation. Its error is roughly that of a squared
+    correlation."""
     r2 = 1 - rmse**2 / deviation**2 if deviation > 0 else 0.0
     error = 2 * math.sqrt(max(0.0, min(1.0, r2))) * (1 - max(0.0, min(1.0, r2))) / math.sqrt(max(1, rows))
     return Skill(skill=r2, metric=rmse, error=error)
@@ -73,11 +76,12 @@ def diagnose(evidence: Evidence) -> FitVerdict:
     if gap > allowed or (rise is not None and evidence.kept_epoch is None):
         reasons = [scores]
         if gap > allowed:
-            reasons.append(f"a gap of {gap:.2f} in skill where chance allows {allowed:.2f}")
+            reasons.append(f"a gap of {gap:.2f} in skill, above the allowed {allowed:.2f}")
         reasons += [rise] if rise else []
         return FitVerdict(verdict="overfitting", why="; ".join(reasons))
     kept = f"; {rise}, and epoch {evidence.kept_epoch}'s weights were kept" if rise else ""
-    return FitVerdict(verdict="good", why=f"{scores}: within what chance allows{kept}")
+    why = f"{scores}: a gap of {gap:.2f} in skill, below the {allowed:.2f} that would be overfitting{kept}"
+    return FitVerdict(verdict="good", why=why)
 
 
 def _still_falling(evidence: Evidence) -> str | None:
@@ -96,6 +100,8 @@ def _rise(evidence: Evidence) -> str | None:
     epoch, lowest = min(points, key=lambda point: point[1])
     last = points[-1][1]
     train = [value for _, value in evidence.history["train/loss"]]
-    if lowest <= 0 or last <= lowest * (1 + _RISE) or train[-1] >= train[int(epoch) - 1]:
+    highest = max(value for _, value in points)
+    small = last <= lowest * (1 + _RISE) or last - lowest <= _RISE_OF_ALL * (highest - lowest)
+    if lowest <= 0 or small or train[-1] >= train[int(epoch) - 1]:
         return None
     return f"validation loss rose by {last / lowest - 1:.0%} after epoch {int(epoch)} while train loss fell"

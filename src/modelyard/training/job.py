@@ -20,7 +20,8 @@ History = dict[str, list[list[float]]]
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """`x` is the engine's input tensor, [rows, ...]; `y` the targets, int64 class numbers or float64 values."""
+    """`x` is the engine's input tensor, [rows, ...]; `y` the targets, int64 class numbers or float64
+    values."""
 
     x: Array
     y: npt.NDArray[Any]
@@ -93,7 +94,8 @@ class Fitted(Protocol):
         """The framework's own answers to the engine's input: `probabilities` or `prediction`, float32."""
 
     def save(self, folder: Path, golden: Array) -> Saved:
-        """Write model.onnx, golden.safetensors (from these rows of input) and, for torch nets, the weights."""
+        """Write model.onnx, golden.safetensors (from these rows of input) and, for torch nets, the
+        weights."""
 
 
 class Framework(Protocol):

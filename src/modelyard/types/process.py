@@ -28,6 +28,12 @@ class PlatformConfig(Struct, frozen=True, kw_only=True):
         return _url(self.control_host, self.control_port)
 
 
+def _url(host: str, port: int) -> str:
+    """Where a client on this machine finds a server that listens on `host`."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 class ProcessSpec(Struct, frozen=True, kw_only=True):
     """One process that should be.
 

@@ -27,12 +27,14 @@ class Hello(Struct, frozen=True, kw_only=True):
 class Statistics(Struct, frozen=True, kw_only=True):
     """What a replica counted since it started; nothing ever falls. Times are nanoseconds.
 
+    started_ns  when it started, of the wall clock; tells one process from the next
     requests    answered, `failures` of them with an error
     rows        that went through the model, in `batches` runs of it
     queue_ns    from a request's arrival to its parsing, summed over requests
     compute_ns  inside the model, summed over batches
     """
 
+    started_ns: int = 0
     requests: int = 0
     failures: int = 0
     rows: int = 0

@@ -1,9 +1,8 @@
 """One file a format, one line in READERS.
 
-A reader gives record batches whose arrays are plain: string, int64, double, bool, timestamp[us] or binary (an encoded
-image), with null for missing. Text formats give every value as a string; what it means is inferred from all of them.
-A reader can be read again, and gives the same rows in the same order.
-"""
+A reader gives record batches whose arrays are plain: string, int64, double, bool, timestamp[us] or binary (an
+encoded image), with null for missing. Text formats give every value as a string; what it means is inferred
+from all of them. A reader can be read again, and gives the same rows in the same order."""
 
 import importlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -21,16 +20,24 @@ class Chunk(NamedTuple):
 
 
 class Reader(Protocol):
-    """An opened source. `kinds` are those that the format itself knows, `label` the column that it knows to be one;
-    `notes` are for the profile's warnings."""
+    """An opened source. `kinds` are those that the format itself knows, `label` the column that it knows to
+    be one; `notes` are for the profile's warnings."""
 
-    columns: tuple[str, ...]
-    kinds: Mapping[str, ColumnKind]
-    label: str | None
-    notes: Sequence[str]
+    @property
+    def columns(self) -> tuple[str, ...]: ...
+
+    @property
+    def kinds(self) -> Mapping[str, ColumnKind]: ...
+
+    @property
+    def label(self) -> str | None: ...
+
+    @property
+    def notes(self) -> Sequence[str]: ...
 
     def batches(self, names: Collection[str] | None = None) -> Iterator[Chunk]:
-        """All rows in order; only the columns in `names` where given. Raises InvalidInput naming file and place."""
+        """All rows in order; only the columns in `names` where given. Raises InvalidInput naming file and
+        place."""
 
 
 READERS: Final[dict[str, str]] = {

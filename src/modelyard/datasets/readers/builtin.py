@@ -1,8 +1,7 @@
 """Data sets that need no file.
 
-digits, wine, breast-cancer, iris and diabetes are scikit-learn's bundled copies of the UCI sets; fashion-mnist
-(Xiao, Rasul and Vollgraf 2017) is read from Debian's package dataset-fashion-mnist.
-"""
+digits, wine, breast-cancer, iris and diabetes are scikit-learn's bundled copies of the UCI sets;
+fashion-mnist (Xiao, Rasul and Vollgraf 2017) is read from Debian's package dataset-fashion-mnist."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,11 +28,13 @@ FASHION_MNIST_CLASSES: Final = (
     "Ankle boot",
 )
 GREY_STEP: Final = 15
-"""The digits have 17 levels of grey, 0 to 16; times 15 they are 0 to 240, so that every level keeps its own byte."""
+"""The digits have 17 levels of grey, 0 to 16; times 15 they are 0 to 240, so that every level keeps its own
+byte."""
 
 
 def open_builtin(name: str) -> Reader:
-    """`name` is one of BUILTIN. Raises MissingExtra without scikit-learn, InvalidInput without the Debian package."""
+    """`name` is one of BUILTIN. Raises MissingExtra without scikit-learn, InvalidInput without the Debian
+    package."""
     return _OPENERS[name]()
 
 
@@ -66,7 +67,7 @@ def _fashion_mnist() -> Reader:
     files = sorted(FASHION_MNIST_FOLDER.glob("*ubyte*")) if FASHION_MNIST_FOLDER.is_dir() else []
     if not files:
         raise InvalidInput(
-            "fashion-mnist is not installed on this machine; install it with: apt-get install dataset-fashion-mnist"
+            "fashion-mnist is not on this machine; install it with: apt-get install dataset-fashion-mnist"
         )
     entries = [Entry.of_file(file) for file in files]
     return open_entries(entries, class_names=FASHION_MNIST_CLASSES)

@@ -53,7 +53,8 @@ class CsvReader:
 
 
 def open_entries(entries: Sequence[Entry]) -> Reader:
-    """Files with the same columns, one after the other. Raises InvalidInput for a header that cannot be used."""
+    """Files with the same columns, one after the other. Raises InvalidInput for a header that cannot be
+    used."""
     splits = splits_of_names(entries)
     files = [_open(entry, split) for entry, split in zip(entries, splits, strict=True)]
     for file in files[1:]:
@@ -112,7 +113,9 @@ def _explained(file: _File, text: str, ragged: bool) -> InvalidInput:
     if "UTF8" in text or "UTF-8" in text:
         return _not_utf8(file.entry)
     if "straddling" in text:
-        return TooLarge(f"a row of {name!r}", came=f"over {BLOCK_BYTES} bytes", allowed=f"at most {BLOCK_BYTES}")
+        return TooLarge(
+            f"a row of {name!r}", came=f"over {BLOCK_BYTES} bytes", allowed=f"at most {BLOCK_BYTES}"
+        )
     if ragged:
         return _ragged(file)
     return InvalidInput(f"{name!r} cannot be read as CSV", came=text.splitlines()[0][:200])

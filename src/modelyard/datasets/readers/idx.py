@@ -1,4 +1,5 @@
-"""idx, the format of the MNIST family (LeCun, Cortes and Burges 1998, "THE IDX FILE FORMAT"), gzipped or not."""
+"""idx, the format of the MNIST family (LeCun, Cortes and Burges 1998, "THE IDX FILE FORMAT"), gzipped or
+not."""
 
 import gzip
 import struct
@@ -82,7 +83,7 @@ def open_entries(entries: Sequence[Entry], class_names: tuple[str, ...] | None =
         )
     pairs = [_Pair(images[stem], labels.get(stem), _split(stem)) for stem in images]
     known = [pair.split for pair in pairs if pair.split is not None]
-    if len(known) < len(pairs) or set(known) == {"train"}:  # nothing that is told apart
+    if len(known) < len(pairs) or len(set(known)) < 2:  # nothing that is told apart
         pairs = [_Pair(pair.images, pair.labels, None) for pair in pairs]
     return IdxReader(sorted(pairs, key=lambda pair: (pair.split != "train", pair.images.name)), class_names)
 
@@ -100,7 +101,9 @@ def _sorted_by_kind(entries: Sequence[Entry]) -> tuple[dict[str, Entry], dict[st
             )
         stem = _stem(entry.name) if len(entries) > 2 else ""
         if stem in kinds[magic]:
-            raise InvalidInput(f"two idx files stand for the same: {entry.name!r} and {kinds[magic][stem].name!r}")
+            raise InvalidInput(
+                f"two idx files stand for the same: {entry.name!r} and {kinds[magic][stem].name!r}"
+            )
         kinds[magic][stem] = entry
     return kinds[IMAGES], kinds[LABELS]
 
@@ -132,7 +135,9 @@ def _read_labels(entry: Entry, class_names: tuple[str, ...] | None) -> list[str]
         _demand_end(file, entry)
     names = class_names or tuple(str(value) for value in range(256))
     if values and max(values) >= len(names):
-        raise InvalidInput(f"{entry.name!r} holds a label without a name", came=max(values), allowed=f"0 to {len(names)}")
+        raise InvalidInput(
+            f"{entry.name!r} holds a label without a name", came=max(values), allowed=f"0 to {len(names)}"
+        )
     return [names[value] for value in values]
 
 
@@ -144,8 +149,12 @@ def _read_images(entry: Entry, labels: int | None, with_images: bool) -> Iterato
         if size > MAX_PIXELS or count * size > MAX_BYTES:
             raise _too_large(entry, count * size)
         if size == 0 or (labels is not None and labels != count):
-            came = f"{count} images of {height} x {width}" + ("" if labels is None else f" and {labels} labels")
-            raise InvalidInput(f"idx file {entry.name!r} does not fit", came=came, allowed="one label for each image")
+            came = f"{count} images of {height} x {width}" + (
+                "" if labels is None else f" and {labels} labels"
+            )
+            raise InvalidInput(
+                f"idx file {entry.name!r} does not fit", came=came, allowed="one label for each image"
+            )
         step = max(1, _BATCH_BYTES // size)
         for start in range(0, count, step):
             some = min(step, count - start)
@@ -164,7 +173,9 @@ def _exactly(file: IO[bytes], size: int, entry: Entry) -> bytes:
     except (OSError, EOFError, zlib.error) as error:
         raise InvalidInput(f"idx file {entry.name!r} cannot be unpacked: it is damaged or cut off") from error
     if len(data) < size:
-        raise InvalidInput(f"idx file {entry.name!r} is cut off", came=f"{len(data)} bytes", allowed=f"{size} more")
+        raise InvalidInput(
+            f"idx file {entry.name!r} is cut off", came=f"{len(data)} bytes", allowed=f"{size} more"
+        )
     return data
 
 
@@ -178,4 +189,6 @@ def _demand_end(file: IO[bytes], entry: Entry) -> None:
 
 
 def _too_large(entry: Entry, size: int) -> TooLarge:
-    return TooLarge(f"idx file {entry.name!r}", came=f"{size:,} bytes of values", allowed=f"at most {MAX_BYTES:,}")
+    return TooLarge(
+        f"idx file {entry.name!r}", came=f"{size:,} bytes of values", allowed=f"at most {MAX_BYTES:,}"
+    )

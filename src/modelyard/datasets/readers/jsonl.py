@@ -51,7 +51,9 @@ def open_entries(entries: Sequence[Entry]) -> Reader:
         raise InvalidInput(f"file {entries[0].name!r} has no objects with keys", allowed="one object a line")
     odd = [name for name in names if name != name.strip() or not name]
     if odd:
-        raise InvalidInput(f"file {entries[0].name!r} has a key that cannot be a column's name", came=repr(odd[0]))
+        raise InvalidInput(
+            f"file {entries[0].name!r} has a key that cannot be a column's name", came=repr(odd[0])
+        )
     return JsonLinesReader(entries, tuple(names))
 
 
@@ -80,7 +82,9 @@ def _lines(file: Any, entry: Entry) -> Iterator[tuple[int, bytes]]:
     while line := file.readline(LINE_BYTES + 1):
         number += 1
         if len(line) > LINE_BYTES:
-            raise TooLarge(f"line {number} of {entry.name!r}", came="more bytes", allowed=f"at most {LINE_BYTES}")
+            raise TooLarge(
+                f"line {number} of {entry.name!r}", came="more bytes", allowed=f"at most {LINE_BYTES}"
+            )
         if number == 1:
             line = line.removeprefix(b"\xef\xbb\xbf")
         if line.strip():
@@ -92,11 +96,15 @@ def _decoded(line: bytes, number: int, entry: Entry) -> dict[str, Any]:
         value = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput(
-            f"line {number} of {entry.name!r} is not JSON", came=str(error), allowed="one object a line, in UTF-8"
+            f"line {number} of {entry.name!r} is not JSON",
+            came=str(error),
+            allowed="one object a line, in UTF-8",
         ) from error
     if not isinstance(value, dict):
         raise InvalidInput(
-            f"line {number} of {entry.name!r} is not an object", came=type(value).__name__, allowed="one object a line"
+            f"line {number} of {entry.name!r} is not an object",
+            came=type(value).__name__,
+            allowed="one object a line",
         )
     return value
 

@@ -15,8 +15,8 @@ _ROWS = 8192
 
 @dataclass(frozen=True, kw_only=True)
 class ArrayPart:
-    """Columns of equal length, and their split where the source gives one. A column is a 1-D array of numbers,
-    booleans or strings, or uint8 pixels [rows, height, width] or [rows, height, width, channels]."""
+    """Columns of equal length, and their split where the source gives one. A column is a 1-D array of
+    numbers, booleans or strings, or uint8 pixels [rows, height, width] or [rows, height, width, channels]."""
 
     columns: dict[str, np.ndarray[Any, Any]]
     split: str | None = None

@@ -47,8 +47,9 @@ class ParquetReader:
 
 
 def open_entries(entries: Sequence[Entry]) -> Reader:
-    """Files with the same columns, one after the other. Binary columns, and structs with `bytes` as Hugging Face
-    writes them, are images. Raises InvalidInput for files that cannot be read and types that are not taken."""
+    """Files with the same columns, one after the other. Binary columns, and structs with `bytes` as Hugging
+    Face writes them, are images. Raises InvalidInput for files that cannot be read and types that are not
+    taken."""
     schemas = [_schema(entry) for entry in entries]
     first = checked_names(schemas[0].names, entries[0].name)
     for entry, schema in zip(entries, schemas, strict=True):
@@ -83,7 +84,7 @@ def _read(entry: Entry, names: list[str]) -> Iterator[Any]:
 
 def _batch_rows(metadata: Any) -> int:
     size = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
-    return max(1, min(_BATCH_ROWS, BATCH_BYTES * metadata.num_rows // max(1, size)))
+    return max(1, min(_BATCH_ROWS, int(BATCH_BYTES * metadata.num_rows // max(1, size))))
 
 
 def _is_image_type(kind: Any) -> bool:
@@ -132,7 +133,12 @@ def _cast(array: Any) -> Any:
         return array.cast(pa.timestamp("us", kind.tz), safe=False).cast(pa.timestamp("us"))
     if pa.types.is_date(kind):
         return array.cast(pa.timestamp("us"))
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind) or pa.types.is_null(kind):
+    if (
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_string_view(kind)
+        or pa.types.is_null(kind)
+    ):
         return array.cast(pa.string())
     raise pa.ArrowNotImplementedError(str(kind))
 
@@ -142,5 +148,7 @@ def _check_images(array: Any, name: str, first_row: int, entry: Entry) -> None:
         if value is None:
             continue
         if len(value) > MAX_BYTES:
-            raise TooLarge(f"row {row} of {name!r}", came=f"{len(value)} bytes", allowed=f"at most {MAX_BYTES}")
+            raise TooLarge(
+                f"row {row} of {name!r}", came=f"{len(value)} bytes", allowed=f"at most {MAX_BYTES}"
+            )
         check_image(value, f"{entry.name}: {name}, row {row}")

@@ -10,7 +10,8 @@ MAX_NAME: Final = 200
 
 
 def checked_names(names: Sequence[str], file: str) -> list[str]:
-    """Names of columns as they are kept: without blanks around them; one without a name is called `unnamed_N`.
+    """Names of columns as they are kept: without blanks around them; one without a name is called
+    `unnamed_N`.
 
     Raises InvalidInput for names that come twice or cannot be shown, TooLarge for too many.
     """
@@ -38,5 +39,11 @@ def demand_same(columns: Sequence[str], first: str, other: Sequence[str], file: 
     """Raise InvalidInput where two files have not the same columns; their order may differ."""
     lacking, extra = set(columns) - set(other), set(other) - set(columns)
     if lacking or extra:
-        told = [f"{'lacks' if names is lacking else 'adds'} {sorted(names)[:5]}" for names in (lacking, extra) if names]
-        raise InvalidInput(f"file {file!r} {' and '.join(told)} beside {first!r}", allowed="the same columns in all files")
+        told = [
+            f"{'lacks' if names is lacking else 'adds'} {sorted(names)[:5]}"
+            for names in (lacking, extra)
+            if names
+        ]
+        raise InvalidInput(
+            f"file {file!r} {' and '.join(told)} beside {first!r}", allowed="the same columns in all files"
+        )

@@ -1,0 +1,171 @@
+"""Replicas: start those that should be, see which answer, let new versions serve when they do."""
+
+import hashlib
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from modelyard.control.loops.processes import Processes
+from modelyard.control.platform import Platform
+from modelyard.control.services import models, rollout
+from modelyard.control.services.readiness import ReplicaStatus
+from modelyard.control.services.rollout import WantedReplica
+from modelyard.errors import ModelyardError, Unavailable
+from modelyard.serving.probe import probe
+from modelyard.store.tables import DEFAULT_TENANT
+from modelyard.types.process import ProcessSpec, ProcessStatus
+
+_log = logging.getLogger(__name__)
+GROUP: Final = "replicas"
+_PAUSE: Final = 1.0
+_PAUSE_STARTING: Final = 0.05
+_LINGER: Final = 2.0  # seconds from a route's last word of a replica to its SIGTERM
+_PROBES_AT_ONCE: Final = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Life:
+    """One life of a replica's process."""
+
+    id: str
+    pid: int
+    started_at: float | None
+
+
+class ReplicaLoop:
+    """`step` is called by one thread alone."""
+
+    def __init__(self, platform: Platform, processes: Processes) -> None:
+        self._platform, self._processes = platform, processes
+        self._answered: set[_Life] = set()
+        self._current: dict[str, ProcessSpec] = {}
+        self._lingering: dict[str, tuple[ProcessSpec, float]] = {}
+        self._broken: dict[str, dict[str, str]] = {}  # digest -> why its package cannot be laid out
+        self._probers = ThreadPoolExecutor(_PROBES_AT_ONCE, thread_name_prefix="probe")
+
+    def step(self) -> float:
+        """Raises Unavailable where no launcher answers; what is known of the replicas stays then."""
+        wanted = rollout.wanted_replicas(self._platform)
+        self._lay_out(wanted)
+        specs = {self._id(w): self._spec(w) for w in wanted if w.digest not in self._broken}
+        self._processes.want(GROUP, [*specs.values(), *self._linger(specs)])
+        statuses = self._look(wanted, specs, self._processes.table())
+        changed = self._platform.readiness.update(statuses)
+        promoted = rollout.promote(self._platform)
+        if changed or promoted:
+            self._platform.changes.tell()
+        starting = any(s.state == "starting" for version in statuses.values() for s in version.values())
+        return _PAUSE_STARTING if starting else _PAUSE
+
+    def close(self) -> None:
+        """End the threads that look at replicas."""
+        self._probers.shutdown(wait=False, cancel_futures=True)
+
+    def _lay_out(self, wanted: Sequence[WantedReplica]) -> None:
+        """Make packages/<digest>/ of each version."""
+        self._broken.clear()
+        for digest, version in {w.digest: w.version for w in wanted}.items():
+            folder = self._platform.home.packages / digest
+            if folder.is_dir():
+                continue
+            try:
+                with self._platform.database.read() as session:
+                    models.materialise(self._platform, session, version, folder)
+            except (ModelyardError, OSError) as error:
+                _log.error("the package %s cannot be laid out: %s", digest, error)
+                self._broken[digest] = _fault(error)
+
+    def _linger(self, specs: dict[str, ProcessSpec]) -> list[ProcessSpec]:
+        """Replicas that were let go of a moment ago: the gateway may still be sending to them."""
+        now = time.monotonic()
+        for name in self._current.keys() - specs.keys():
+            self._lingering[name] = self._current[name], now + _LINGER
+        self._current = specs
+        self._lingering = {n: (s, t) for n, (s, t) in self._lingering.items() if t > now and n not in specs}
+        return [spec for spec, _ in self._lingering.values()]
+
+    def _look(self, wanted: Sequence[WantedReplica], specs: dict[str, ProcessSpec],
+              table: dict[str, ProcessStatus]) -> dict[tuple[str, str], dict[int, ReplicaStatus]]:  # fmt: skip
+        lives = {_Life(id=s.id, pid=s.pid, started_at=s.started_at) for s in table.values() if s.pid is not None}
+        self._answered &= lives
+        new = [w for w in wanted if self._life(w, table) not in self._answered | {None}]
+        for w, answers in zip(new, self._probers.map(self._answers, new), strict=True):
+            life = self._life(w, table)
+            if answers and life is not None:
+                self._answered.add(life)
+        found: dict[tuple[str, str], dict[int, ReplicaStatus]] = {}
+        for w in wanted:
+            found.setdefault(w.key, {})[w.replica] = self._status(w, table)
+        return found
+
+    def _life(self, wanted: WantedReplica, table: dict[str, ProcessStatus]) -> _Life | None:
+        status = table.get(self._id(wanted))
+        if status is None or status.pid is None:
+            return None
+        return _Life(id=status.id, pid=status.pid, started_at=status.started_at)
+
+    def _answers(self, wanted: WantedReplica) -> bool:
+        try:
+            return probe(f"unix:{self._socket(wanted)}").hello.digest == wanted.digest
+        except Unavailable:
+            return False
+
+    def _status(self, wanted: WantedReplica, table: dict[str, ProcessStatus]) -> ReplicaStatus:
+        address = f"unix:{self._socket(wanted)}"
+        if wanted.digest in self._broken:
+            return ReplicaStatus(state="failed", address=address, error=self._broken[wanted.digest])
+        status = table.get(self._id(wanted))
+        if status is None:
+            return ReplicaStatus(state="starting", address=address)
+        restarts = max(status.starts - 1, 0)
+        if self._life(wanted, table) in self._answered:
+            return ReplicaStatus(state="ready", address=address, restarts=restarts)
+        fault = status.fault or _crash(status)
+        state: str = "failed" if fault else "starting"
+        return ReplicaStatus(state="failed" if fault else "starting", address=address, error=fault, restarts=restarts)
+
+    def _id(self, wanted: WantedReplica) -> str:
+        owner = wanted.name if wanted.tenant == DEFAULT_TENANT else f"{wanted.tenant}:{wanted.name}"
+        return f"replica/{owner}/{wanted.number}/{wanted.replica}"
+
+    def _socket(self, wanted: WantedReplica) -> Path:
+        """Short, for a socket's name is: of the process and of what it serves."""
+        name = hashlib.sha256(f"{wanted.deployment}/{wanted.digest}/{wanted.replica}".encode()).hexdigest()[:12]
+        return self._platform.home.sockets / f"r-{name}"
+
+    def _spec(self, wanted: WantedReplica) -> ProcessSpec:
+        home, name = self._platform.home, self._id(wanted)
+        file = name.replace("/", "-").replace(":", "-")
+        fault = str(home.state / f"{file}.fault.json")
+        argv = [sys.executable, "-m", "modelyard.serving.replica"]
+        argv += ["--package", str(home.packages / wanted.digest), "--digest", wanted.digest]
+        argv += ["--name", wanted.name, "--version", str(wanted.number)]
+        argv += ["--socket", str(self._socket(wanted)), "--fault-file", fault]
+        return ProcessSpec(
+            id=name,
+            argv=tuple(argv),
+            env={"OMP_NUM_THREADS": "1"},
+            cwd=str(home.root),
+            log=str(home.logs / f"{file}.log"),
+            fault_file=fault,
+        )
+
+
+def _crash(status: ProcessStatus) -> dict[str, str] | None:
+    """A replica that ended before it ever answered, and left no word of why."""
+    if status.phase not in ("waiting", "ended") or status.exit_code is None:
+        return None
+    code = status.exit_code
+    how = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
+    return {"code": "process_died", "message": f"the replica {how} before it was ready; its log says why"}
+
+
+def _fault(error: ModelyardError | OSError) -> dict[str, str]:
+    if isinstance(error, ModelyardError):
+        return {k: str(v) for k, v in error.to_dict().items()}
+    return {"code": "storage_failed", "message": f"the package cannot be laid out: {error.strerror}"}

@@ -1,0 +1,145 @@
+"""From what a run left in its folder to versions and reports: first every byte, then one transaction."""
+
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+from sqlalchemy.orm import Session
+
+from modelyard import packages
+from modelyard.control.platform import Platform
+from modelyard.control.services import datasets, models, reports
+from modelyard.control.services.datasets import FoundDataset
+from modelyard.control.services.reports import FoundReport
+from modelyard.errors import Corrupt, InvalidInput, NotFound
+from modelyard.files import sha256_bytes
+from modelyard.store.registry import ModelVersion
+from modelyard.store.work import Run
+from modelyard.types.dataset import DATASET_MANIFEST_NAME, DatasetManifest
+from modelyard.types.package import MANIFEST_NAME, FileEntry, Manifest, encode_manifest
+from modelyard.types.report import Report
+from modelyard.types.run import RunOutcome
+
+REPORT_NAME: Final = "report.json"
+_MOST_FILES: Final = 10_000
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a run made, verified; all files of it are blobs already."""
+
+    dataset: FoundDataset | None = None
+    package: Manifest | None = None
+    report: FoundReport | None = None
+
+
+def gather(platform: Platform, outputs: Path, outcome: RunOutcome) -> Found:
+    """Bring a run's outputs into the blobs. Doing it again after a crash does no harm.
+
+    Raises Corrupt for a file that does not match its manifest, InvalidInput and NotFound for what is no output.
+    """
+    unknown = outcome.outputs.keys() - {"dataset", "package", "report"}
+    if unknown:
+        raise InvalidInput("outputs of a run", came=sorted(unknown), allowed="dataset, package, report")
+    folders = {kind: _inside(outputs, name) for kind, name in outcome.outputs.items()}
+    return Found(
+        dataset=_gather_dataset(platform, folders["dataset"]) if "dataset" in folders else None,
+        package=_gather_package(platform, folders["package"]) if "package" in folders else None,
+        report=_gather_report(platform, folders["report"]) if "report" in folders else None,
+    )
+
+
+def publish(session: Session, run: Run, found: Found, now: float) -> dict[str, Any]:
+    """Make versions and reports of what was gathered, in the caller's transaction; what a run's view shows of it."""
+    made: dict[str, Any] = {}
+    if found.dataset is not None:
+        name = run.publish["dataset"]
+        row = datasets.publish(session, run, name, found.dataset, now)
+        made["dataset"] = {"name": name, "version": row.number, "digest": row.digest, "new": row.run_id == run.id}
+    version = session.get(ModelVersion, run.publish["version"]) if "version" in run.publish else None
+    if found.package is not None:
+        name = run.publish["model"]
+        version = models.publish(session, run, name, found.package, now)
+        version.summary = run.summary
+        made["model"] = {"name": name, "version": version.number, "digest": version.digest}
+    if found.report is not None:
+        if version is None:
+            raise NotFound("the version that was evaluated is gone")
+        made["report"] = {"id": reports.publish(session, run, version, found.report, now).id}
+    return made
+
+
+def _gather_dataset(platform: Platform, folder: Path) -> FoundDataset:
+    manifest, data = _read_manifest(folder, DATASET_MANIFEST_NAME, DatasetManifest)
+    present = dict(_plain_files(folder))
+    for name, entry in manifest.files.items():
+        _put(platform, present, name, entry)
+    platform.blobs.put_bytes(data)
+    beside = present.keys() - manifest.files.keys() - {DATASET_MANIFEST_NAME}
+    return FoundDataset(manifest=manifest, extra={n: platform.blobs.put_file(present[n]) for n in sorted(beside)})
+
+
+def _gather_package(platform: Platform, folder: Path) -> Manifest:
+    manifest = packages.read(folder, verify=False)  # digests are checked while the files are brought in
+    present = dict(_plain_files(folder))
+    for name, entry in manifest.files.items():
+        _put(platform, present, name, entry)
+    platform.blobs.put_file(present[MANIFEST_NAME])
+    return manifest
+
+
+def _gather_report(platform: Platform, folder: Path) -> FoundReport:
+    present = dict(_plain_files(folder))
+    if REPORT_NAME not in present:
+        raise NotFound(f"the report has no {REPORT_NAME}")
+    try:
+        report = msgspec.json.decode(present[REPORT_NAME].read_bytes(), type=Report)
+    except msgspec.MsgspecError as error:
+        raise InvalidInput(f"{REPORT_NAME} is no report: {error}") from None
+    return FoundReport(report=report, files={n: platform.blobs.put_file(p) for n, p in sorted(present.items())})
+
+
+def _put(platform: Platform, present: dict[str, Path], name: str, entry: FileEntry) -> None:
+    if name not in present:
+        raise Corrupt(name, expected=entry.sha256, found="of no file")
+    platform.blobs.put_file(present[name], name=name, expected=entry)
+
+
+def _read_manifest(folder: Path, name: str, kind: type[T]) -> tuple[T, bytes]:
+    """A manifest in its one spelling: what the digest is of."""
+    try:
+        data = (folder / name).read_bytes()
+        manifest = msgspec.json.decode(data, type=kind)
+    except FileNotFoundError:
+        raise NotFound(f"the output has no {name}") from None
+    except msgspec.MsgspecError as error:
+        raise InvalidInput(f"{name} is no manifest: {error}") from None
+    canonical = encode_manifest(manifest)
+    if canonical != data:
+        raise Corrupt(name, expected=sha256_bytes(canonical), found=sha256_bytes(data))
+    return manifest, data
+
+
+def _inside(outputs: Path, name: str) -> Path:
+    """A folder below outputs/ that is neither a link nor elsewhere."""
+    folder = outputs / name
+    if "/" in name or name in ("", ".", "..") or folder.is_symlink() or not folder.is_dir():
+        raise InvalidInput("the outcome names no folder of the outputs", came=name)
+    return folder
+
+
+def _plain_files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Every file below `folder` by its name there. Raises InvalidInput for links and devices."""
+    for count, path in enumerate(sorted(folder.rglob("*"))):
+        mode = path.lstat().st_mode
+        name = path.relative_to(folder).as_posix()
+        if count >= _MOST_FILES:
+            raise InvalidInput("an output has too many files", allowed=_MOST_FILES)
+        if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+            raise InvalidInput("an output is no plain file", came=name)
+        if stat.S_ISREG(mode):
+            yield name, path

@@ -1,0 +1,165 @@
+"""What a request for a run means: its parameters checked, its references resolved, what its outputs become.
+
+One function a kind, one line in `_PLANNERS`. Kinds are loaded when they are asked for.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from modelyard.control.services.models import check_task
+from modelyard.control.services.names import check_name, read_reference
+from modelyard.control.services.references import (
+    find_model,
+    get_dataset,
+    get_dataset_version,
+    get_model,
+    get_model_version,
+)
+from modelyard.control.services.uploads import get_upload
+from modelyard.errors import InvalidInput, NotFound, UnknownName
+from modelyard.runs import KINDS, read_params
+from modelyard.store.registry import Model, ModelVersion
+from modelyard.store.work import Dataset, DatasetVersion
+
+SOURCES = "sources"
+_LARGEST_SOURCES = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """A version at inputs/NAME/, or (kind "upload") a file at inputs/sources/NAME."""
+
+    name: str
+    kind: str
+    version_id: str
+    reference: str
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """`params` is what the run's process is told; `publish` is of store.work.Run."""
+
+    params: dict[str, Any]
+    inputs: list[Input] = field(default_factory=list)
+    publish: dict[str, str] = field(default_factory=dict)
+
+
+def plan(session: Session, tenant: str, kind: str, params: Mapping[str, Any]) -> Plan:
+    """Raises UnknownName, InvalidInput, NotFound and Conflict, before anything is queued."""
+    if kind not in _PLANNERS:
+        raise UnknownName("run kind", kind, KINDS)
+    return _PLANNERS[kind](session, tenant, params)
+
+
+def plan_dataset(session: Session, tenant: str, name: str, uploads: list[str],
+                 options: Mapping[str, Any]) -> Plan:  # fmt: skip
+    """A `prepare` run over uploads, or over the built-in name in `options`."""
+    check_name("data set", name)
+    if bool(uploads) == (options.get("builtin") is not None):
+        raise InvalidInput("a data set is made of uploads or of a built-in name", allowed="one of them")
+    if len(uploads) > _LARGEST_SOURCES:
+        raise InvalidInput("too many uploads", came=len(uploads), allowed=f"{_LARGEST_SOURCES}; pack them in a zip")
+    inputs = [_source(session, tenant, upload) for upload in uploads]
+    names = [i.name for i in inputs]
+    if len(set(names)) != len(names):
+        raise InvalidInput("two uploads have the same file name", came=sorted(names))
+    from modelyard.datasets import read_options
+
+    read_options(options)
+    params = {"name": name, "sources": names, "options": dict(options)}
+    return Plan(params=_checked("prepare", params), inputs=inputs, publish={"dataset": name})
+
+
+def _plan_prepare(session: Session, tenant: str, params: Mapping[str, Any]) -> Plan:
+    raise InvalidInput("data sets are made at their own address", came="prepare", allowed="POST /api/v1/datasets")
+
+
+def _plan_train(session: Session, tenant: str, params: Mapping[str, Any]) -> Plan:
+    """`params` is the recipe."""
+    from modelyard.training.recipe import parse_recipe
+
+    recipe = parse_recipe(params)
+    check_task(find_model(session, tenant, recipe.name), recipe.task)
+    dataset = _dataset_input(session, tenant, recipe.data)
+    given = {"recipe": recipe.to_dict(), "dataset": dataset.reference}
+    return Plan(params=_checked("train", given), inputs=[dataset], publish={"model": recipe.name})
+
+
+def _plan_evaluate(session: Session, tenant: str, params: Mapping[str, Any]) -> Plan:
+    """`params`: model, a reference; data, a reference, by default what the model was trained with; split; seed."""
+    known = ("model", "data", "split", "seed")
+    for key in params:
+        if key not in known:
+            raise UnknownName("key", key, known, where="params")
+    model, version = _find_version(session, tenant, _text(params, "model"))
+    if params.get("data") is None:
+        dataset = _trained_with(session, tenant, version)
+    else:
+        dataset = _dataset_input(session, tenant, _text(params, "data"))
+    reference = f"{model.name}:{version.number}"
+    package = Input(name="package", kind="model", version_id=version.id, reference=reference, digest=version.digest)
+    rest = {key: value for key, value in params.items() if key in ("split", "seed")}
+    given = {"model": reference, "dataset": dataset.reference, **rest}
+    return Plan(params=_checked("evaluate", given), inputs=[package, dataset], publish={"version": version.id})
+
+
+_PLANNERS: dict[str, Callable[[Session, str, Mapping[str, Any]], Plan]] = {
+    "prepare": _plan_prepare,
+    "train": _plan_train,
+    "evaluate": _plan_evaluate,
+}
+
+
+def _checked(kind: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The kind's parameters with every default, as JSON values."""
+    whole: dict[str, Any] = msgspec.to_builtins(read_params(kind, params))
+    return whole
+
+
+def _text(params: Mapping[str, Any], key: str) -> str:
+    value = params.get(key)
+    if not isinstance(value, str):
+        raise InvalidInput(f"params.{key} must be text", came=value, allowed="name, name:3, name@alias")
+    return value
+
+
+def _source(session: Session, tenant: str, upload_id: str) -> Input:
+    upload = get_upload(session, tenant, upload_id)
+    return Input(name=upload.filename, kind="upload", version_id=upload.id, reference=upload.id, digest=upload.sha256)
+
+
+def _dataset_input(session: Session, tenant: str, reference: str) -> Input:
+    name, selector = read_reference(reference)
+    dataset = get_dataset(session, tenant, name)
+    return _input_of(dataset, get_dataset_version(session, dataset, selector))
+
+
+def _input_of(dataset: Dataset, version: DatasetVersion) -> Input:
+    return Input(
+        name="dataset",
+        kind="dataset",
+        version_id=version.id,
+        reference=f"{dataset.name}:{version.number}",
+        digest=version.digest,
+    )
+
+
+def _find_version(session: Session, tenant: str, reference: str) -> tuple[Model, ModelVersion]:
+    name, selector = read_reference(reference)
+    model = get_model(session, tenant, name)
+    return model, get_model_version(session, model, selector)
+
+
+def _trained_with(session: Session, tenant: str, version: ModelVersion) -> Input:
+    query = select(Dataset, DatasetVersion).join(DatasetVersion, DatasetVersion.dataset_id == Dataset.id)
+    mine = DatasetVersion.tenant == tenant, DatasetVersion.digest == version.dataset_digest
+    row = session.execute(query.where(*mine).order_by(DatasetVersion.id).limit(1)).first()
+    if row is None:
+        raise NotFound("what this version was trained with is gone; name the data to evaluate it on")
+    return _input_of(row[0], row[1])

@@ -1,0 +1,76 @@
+"""From what a user wrote ("digits:3", "reader@champion") to the version that it means now."""
+
+from typing import TypeVar
+
+from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy.orm import Session
+
+from modelyard.control.services.names import Selector, known_name
+from modelyard.errors import InvalidInput, NotFound
+from modelyard.store.registry import Alias, Model, ModelVersion
+from modelyard.store.work import Dataset, DatasetVersion
+
+V = TypeVar("V", DatasetVersion, ModelVersion)
+
+
+def get_dataset(session: Session, tenant: str, name: str) -> Dataset:
+    """Raises NotFound."""
+    query = select(Dataset).where(Dataset.tenant == tenant, Dataset.name == known_name("data set", name))
+    row = session.scalar(query)
+    if row is None:
+        raise NotFound(f"there is no data set {name!r}")
+    return row
+
+
+def get_model(session: Session, tenant: str, name: str) -> Model:
+    """Raises NotFound."""
+    row = find_model(session, tenant, known_name("model", name))
+    if row is None:
+        raise NotFound(f"there is no model {name!r}")
+    return row
+
+
+def find_model(session: Session, tenant: str, name: str) -> Model | None:
+    return session.scalar(select(Model).where(Model.tenant == tenant, Model.name == name))
+
+
+def get_dataset_version(session: Session, dataset: Dataset, selector: Selector) -> DatasetVersion:
+    """Raises NotFound, and InvalidInput for a digest that begins more than one version."""
+    if selector.alias is not None:
+        raise InvalidInput("data sets have no aliases", came=f"@{selector.alias}", allowed="name:3, name:latest")
+    query = select(DatasetVersion).where(DatasetVersion.dataset_id == dataset.id)
+    found = _select(session, query, selector, DatasetVersion)
+    if found is None:
+        raise NotFound(f"the data set {dataset.name!r} has no such version", came=_said(selector))
+    return found
+
+
+def get_model_version(session: Session, model: Model, selector: Selector) -> ModelVersion:
+    """Raises NotFound, and InvalidInput for a digest that begins more than one version."""
+    query = select(ModelVersion).where(ModelVersion.model_id == model.id)
+    if selector.alias is not None:
+        found = session.scalar(query.join(Alias, Alias.version_id == ModelVersion.id)
+                               .where(Alias.model_id == model.id, Alias.name == selector.alias))  # fmt: skip
+    else:
+        found = _select(session, query, selector, ModelVersion)
+    if found is None:
+        raise NotFound(f"the model {model.name!r} has no such version", came=_said(selector))
+    return found
+
+
+def _select(session: Session, query: Select[V], selector: Selector, table: type[V]) -> V | None:
+    if selector.digest is None:
+        matches: list[ColumnElement[bool]] = (
+            [] if selector.number is None else [table.number == selector.number]
+        )
+        return session.scalar(query.where(*matches).order_by(table.number.desc()).limit(1))
+    found = session.scalars(query.where(table.digest.startswith(selector.digest)).limit(2)).all()
+    if len(found) > 1:
+        raise InvalidInput("this digest begins more than one version", came=selector.digest)
+    return found[0] if found else None
+
+
+def _said(selector: Selector) -> str:
+    if selector.alias is not None:
+        return f"@{selector.alias}"
+    return selector.digest or ("latest" if selector.number is None else str(selector.number))

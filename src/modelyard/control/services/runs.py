@@ -1,0 +1,186 @@
+"""Runs as their owners see them: submit, list, show, cancel, log, metrics."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from modelyard.control.platform import Platform
+from modelyard.control.services.idempotency import Once, made_before, remember
+from modelyard.control.services.names import known_id
+from modelyard.control.services.pages import Page, PageRequest, fetch
+from modelyard.control.services.plans import Plan, plan, plan_dataset
+from modelyard.control.services.uploads import entry_of, get_upload
+from modelyard.errors import Busy, Conflict, NotFound
+from modelyard.store.links import link, unlink
+from modelyard.store.work import Run, RunInput, RunMetric
+from modelyard.types.ids import new_id
+from modelyard.types.run import END_STATES
+
+_MOST_QUEUED = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    done: float
+    total: float
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunView:
+    """`inputs` maps a name to the version that it meant when the run was queued; `outputs` what was published."""
+
+    id: str
+    kind: str
+    state: str
+    params: dict[str, Any]
+    attempt: int
+    inputs: dict[str, str]
+    progress: Progress | None
+    summary: dict[str, Any]
+    outputs: dict[str, Any]
+    error: dict[str, Any] | None
+    cancel_requested: bool
+    created_at: float
+    started_at: float | None
+    ended_at: float | None
+
+
+def submit(platform: Platform, tenant: str, kind: str, params: Mapping[str, Any],
+           once: Once | None = None) -> RunView:  # fmt: skip
+    """Queue a run. Raises what `plans.plan` does, before anything is queued, and Busy where too many wait."""
+    return _submit(platform, tenant, kind, lambda session: plan(session, tenant, kind, params), once)
+
+
+def submit_dataset(platform: Platform, tenant: str, name: str, uploads: list[str],
+                   options: Mapping[str, Any], once: Once | None = None) -> RunView:  # fmt: skip
+    """Queue the run that makes a version of the data set. Raises as `submit` does."""
+    return _submit(
+        platform, tenant, "prepare", lambda session: plan_dataset(session, tenant, name, uploads, options), once
+    )
+
+
+def list_runs(platform: Platform, tenant: str, request: PageRequest) -> Page[RunView]:
+    """The newest first."""
+    with platform.database.read() as session:
+        rows, cursor = fetch(session, select(Run).where(Run.tenant == tenant), Run.id, request, descending=True)
+        return Page(items=[view(session, row) for row in rows], next=cursor)
+
+
+def show(platform: Platform, tenant: str, run_id: str) -> RunView:
+    """Raises NotFound."""
+    with platform.database.read() as session:
+        return view(session, get_run(session, tenant, run_id))
+
+
+def cancel(platform: Platform, tenant: str, run_id: str) -> RunView:
+    """A queued run is cancelled now; a running one is asked to stop. Raises Conflict for one that has ended."""
+    with platform.database.write() as session:
+        run = get_run(session, tenant, run_id)
+        if run.state in END_STATES and run.state != "cancelled":
+            raise Conflict("the run has ended already", came=run.state)
+        if run.state == "queued":
+            end(session, run, "cancelled", platform.now())
+        if run.state == "running":
+            run.cancel_requested = True
+        shown = view(session, run)
+    platform.changes.tell()
+    return shown
+
+
+def metrics(platform: Platform, tenant: str, run_id: str) -> dict[str, list[list[float]]]:
+    """Metric -> its points [step, value], in order."""
+    with platform.database.read() as session:
+        run = get_run(session, tenant, run_id)
+        query = select(RunMetric.name, RunMetric.step, RunMetric.value).where(RunMetric.run_id == run.id)
+        curves: dict[str, list[list[float]]] = {}
+        for name, step, value in session.execute(query.order_by(RunMetric.name, RunMetric.step)):
+            curves.setdefault(name, []).append([step, value])
+        return curves
+
+
+def get_run(session: Session, tenant: str, run_id: str) -> Run:
+    """Raises NotFound."""
+    run = session.get(Run, known_id("run", run_id))
+    if run is None or run.tenant != tenant:
+        raise NotFound("there is no such run")
+    return run
+
+
+def inputs_of(session: Session, run: Run) -> list[RunInput]:
+    return list(session.scalars(select(RunInput).where(RunInput.run_id == run.id).order_by(RunInput.name)))
+
+
+def end(session: Session, run: Run, state: str, now: float) -> None:
+    """The one end of a run; only the transaction that finds it unended may call this."""
+    assert run.state not in END_STATES
+    run.state, run.ended_at, run.token_hash = state, now, None
+    unlink(session, run.tenant, run.id)
+
+
+def view(session: Session, run: Run) -> RunView:
+    progress = None
+    if run.done is not None and run.total is not None:
+        progress = Progress(done=run.done, total=run.total, text=run.text)
+    return RunView(
+        id=run.id,
+        kind=run.kind,
+        state=run.state,
+        params=run.params,
+        attempt=run.attempt,
+        inputs={i.name: i.reference for i in inputs_of(session, run)},
+        progress=progress,
+        summary=run.summary,
+        outputs=run.outputs,
+        error=run.error,
+        cancel_requested=run.cancel_requested,
+        created_at=run.created_at,
+        started_at=run.started_at,
+        ended_at=run.ended_at,
+    )
+
+
+def _submit(platform: Platform, tenant: str, kind: str, planner: Callable[[Session], Plan],
+            once: Once | None) -> RunView:  # fmt: skip
+    with platform.database.write() as session:
+        if (made := made_before(session, tenant, once)) is not None:
+            return view(session, get_run(session, tenant, made))
+        run = _queue(platform, session, tenant, kind, planner(session))
+        remember(session, tenant, once, run.id, run.created_at)
+        shown = view(session, run)
+    platform.changes.tell()
+    return shown
+
+
+def _queue(platform: Platform, session: Session, tenant: str, kind: str, planned: Plan) -> Run:
+    waiting = select(Run.id).where(Run.tenant == tenant, Run.state == "queued").limit(_MOST_QUEUED)
+    if len(session.scalars(waiting).all()) >= _MOST_QUEUED:
+        raise Busy("too many runs wait; let some end or cancel them", allowed=_MOST_QUEUED)
+    run = Run(
+        id=new_id("run"),
+        tenant=tenant,
+        kind=kind,
+        params=planned.params,
+        publish=planned.publish,
+        state="queued",
+        attempt=0,
+        failures=0,
+        cancel_requested=False,
+        text="",
+        summary={},
+        outputs={},
+        created_at=platform.now(),
+    )
+    session.add(run)
+    session.flush()
+    for i in planned.inputs:
+        row = RunInput(tenant=tenant, run_id=run.id, name=i.name, kind=i.kind, version_id=i.version_id,
+                       reference=i.reference, digest=i.digest)  # fmt: skip
+        session.add(row)
+    uploads = [i for i in planned.inputs if i.kind == "upload"]
+    entries = [entry_of(get_upload(session, tenant, i.version_id)) for i in uploads]
+    link(session, tenant, run.id, entries, run.created_at)
+    return run

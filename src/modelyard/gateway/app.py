@@ -1,0 +1,315 @@
+"""The gateway's application, raw ASGI: match, admit, forward. On the way of a prediction there is nothing
+else.
+
+A prediction's body is passed on unread. Errors of every kind become the dialect's error shape here.
+"""
+
+import itertools
+import json
+import logging
+import re
+import secrets
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from modelyard import dialects
+from modelyard.dialects import DIALECTS, STATUS, Match, Response
+from modelyard.errors import (
+    DeadlineExceeded,
+    ModelyardError,
+    NotFound,
+    Unauthorized,
+    Unavailable,
+    UnsupportedMedia,
+)
+from modelyard.gateway import bodies, metrics
+from modelyard.gateway.bodies import Body, Budget, CallerGone
+from modelyard.gateway.deployments import Deployment, Deployments, TenantCatalog, Version
+from modelyard.gateway.keys import Keys, require
+from modelyard.gateway.limits import Limits
+from modelyard.serving import frames
+from modelyard.serving.frames import Answer
+from modelyard.serving.link import Link, ReplicaLost
+from modelyard.types.route import KeyGrant, Snapshot
+
+Message = dict[str, Any]
+Headers = dict[bytes, bytes]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+_JSON: Final = (b"content-type", b"application/json")
+_SANE_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}").fullmatch
+_MATCHES: Final = 4096  # paths remembered
+_LOGGED: Final = 100  # failures a second that get a line
+_RETRY_AFTER: Final = "1"
+
+_log = logging.getLogger(__name__)
+
+
+class Gateway:
+    """ASGI 3. `update` gives it a snapshot; until then it answers 503 to all that needs a key."""
+
+    def __init__(self, deployments: Deployments, limits: Limits) -> None:
+        self._deployments = deployments
+        self._budget = Budget(limits)
+        self._limits = limits
+        self._keys: Keys | None = None
+        self._matches: dict[tuple[str, str], Match | None] = {}
+        self._ids = itertools.count(1)
+        self._id_prefix = f"req-{secrets.token_hex(6)}-"
+        self._refused: Counter[str] = Counter()
+        self._in_flight = 0
+        self._log_second, self._logged = 0, 0
+
+    def update(self, snapshot: Snapshot) -> None:
+        self._keys = Keys(snapshot.secret, snapshot.keys)
+        self._deployments.update(snapshot.routes, self._limits.drain_seconds)
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        headers: Headers = dict(scope["headers"])
+        came = headers.get(b"x-request-id")
+        request_id = came if came is not None and _SANE_ID(came) else self._new_id()
+        try:
+            status, answered, body = await self._answer(scope, headers, receive, request_id)
+        except CallerGone:
+            return
+        except Exception as error:
+            status, answered, body = self._failed(scope, error, request_id)
+        answered.append((b"x-request-id", request_id))
+        await send({"type": "http.response.start", "status": status, "headers": answered})
+        await send({"type": "http.response.body", "body": body})
+
+    def refusal(self, path: str, code: str, message: str) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        """See `gateway.http.Application`."""
+        request_id = self._new_id()
+        self._note(request_id, "", path, STATUS[code], code)
+        response = _error(path, STATUS[code], code, message, request_id.decode())
+        return response.status, [*_headers(response), (b"x-request-id", request_id)], response.body
+
+    async def _answer(
+        self, scope: Message, headers: Headers, receive: Receive, request_id: bytes
+    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        match = self._match(scope["method"], scope["path"])
+        if match is None or not match.operation:
+            response = await self._own(scope, headers, match, request_id)
+        elif match.forward:
+            return await self._predict(match, headers, receive)
+        else:
+            response = await self._from_catalog(match, headers, receive)
+        return response.status, _headers(response), response.body
+
+    async def _predict(
+        self, match: Match, headers: Headers, receive: Receive
+    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        grant = self._admit(headers, "predict")
+        deployment = self._deployment(match, grant)
+        media = headers.get(b"content-type")
+        if media != b"application/json":
+            _check_media(match, media)
+        if deployment.in_flight >= deployment.max_queue:
+            raise Unavailable(f"the queue of {deployment.name!r} is full", allowed=deployment.max_queue)
+        body = Body(self._budget)
+        deployment.in_flight += 1
+        self._in_flight += 1
+        try:
+            await bodies.read(receive, body, headers.get(b"content-encoding"))
+            return await self._forward(match, deployment, headers, body)
+        finally:
+            body.release()
+            deployment.in_flight -= 1
+            self._in_flight -= 1
+
+    async def _forward(
+        self, match: Match, deployment: Deployment, headers: Headers, body: Body
+    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        started = time.monotonic()
+        left = bodies.seconds_left(deployment.timeout, headers.get(b"modelyard-timeout"))
+        version, link = _chosen(deployment, match)
+        head = match.number, 0, _asked_headers(match, headers)
+        try:
+            answer = await link.ask(head, body.chunks, body.size, left)
+        except DeadlineExceeded:
+            version.meter.add(504, time.monotonic() - started)
+            raise
+        except ReplicaLost:
+            version, answer = await _again(deployment, match, head, body, left + started, link)
+        version.meter.add(answer.status, time.monotonic() - started)
+        return answer.status, _answer_headers(answer), answer.body
+
+    async def _from_catalog(self, match: Match, headers: Headers, receive: Receive) -> Response:
+        tenant = "" if match.access == "open" else self._admit(headers, match.access).tenant
+        body = Body(self._budget)
+        try:
+            await bodies.read(receive, body, headers.get(b"content-encoding"))
+            catalog = TenantCatalog(self._deployments, tenant)
+            return DIALECTS[match.number].answer(match, catalog, b"".join(body.chunks))
+        finally:
+            body.release()
+
+    async def _own(
+        self, scope: Message, headers: Headers, match: Match | None, request_id: bytes
+    ) -> Response:
+        """What belongs to no dialect: health, metrics, and methods and paths that are not there."""
+        method, path = scope["method"], scope["path"]
+        allowed = match.allowed if match is not None else _OWN.get(path)
+        if allowed is None:
+            raise NotFound("no such path")
+        if method == "OPTIONS":
+            return Response(204, headers={"allow": ", ".join(allowed)})
+        if method not in allowed:
+            text = f"method {method} is not allowed; allowed: {', '.join(allowed)}"
+            self._note(request_id, method, path, 405, "method_not_allowed")
+            response = _error(path, 405, "method_not_allowed", text, request_id.decode())
+            return response._replace(headers={"allow": ", ".join(allowed)})
+        if path == "/health":
+            return Response(
+                200, b'{"status":"ok","ready":%s}' % str(self._deployments.ready).lower().encode()
+            )
+        self._admit(headers, "metrics")
+        text_bytes = await metrics.render(self._deployments, self._refused, self._in_flight)
+        return Response(200, text_bytes, metrics.CONTENT_TYPE)
+
+    def _match(self, method: str, path: str) -> Match | None:
+        key = method, path
+        found = self._matches.get(key)
+        if found is None:
+            found = dialects.match(method, path)
+            if found is not None:
+                if len(self._matches) >= _MATCHES:
+                    self._matches.clear()
+                self._matches[key] = found
+        return found
+
+    def _admit(self, headers: Headers, scope: str) -> KeyGrant:
+        if self._keys is None:
+            raise Unavailable("the gateway has not heard from control yet")
+        grant = self._keys.grant(headers.get(b"authorization"))
+        require(grant, scope)
+        return grant
+
+    def _deployment(self, match: Match, grant: KeyGrant) -> Deployment:
+        deployment = self._deployments.find(grant.tenant, match.model)
+        if deployment is None:
+            raise NotFound(f"no model {match.model!r}")
+        if match.version and match.version not in deployment.versions:
+            raise NotFound(
+                f"model {match.model!r} has no version {match.version!r}", allowed=deployment.versions
+            )
+        if match.task and match.task != deployment.task:
+            raise NotFound(f"model {match.model!r} does not do this task", allowed=deployment.task)
+        return deployment
+
+    def _failed(
+        self, scope: Message, error: Exception, request_id: bytes
+    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        if not isinstance(error, ModelyardError):
+            _log.error("%s", json.dumps({"event": "defect", "error": type(error).__name__}), exc_info=error)
+            error = ModelyardError("internal error")
+        path, code = scope["path"], error.code
+        status = STATUS.get(code, 500)
+        self._note(request_id, scope["method"], path, status, code)
+        response = _error(path, status, code, error.message, request_id.decode())
+        headers = _headers(response)
+        if status in (429, 503):
+            headers.append((b"retry-after", _RETRY_AFTER.encode()))
+        if isinstance(error, Unauthorized):
+            headers.append((b"www-authenticate", b"Bearer"))
+        return status, headers, response.body
+
+    def _note(self, request_id: bytes, method: str, path: str, status: int, code: str) -> None:
+        """Count a failure and log it as one line; past a hundred a second they are only counted."""
+        self._refused[code] += 1
+        now = int(time.monotonic())
+        if now != self._log_second:
+            self._log_second, self._logged = now, 0
+        self._logged += 1
+        if self._logged <= _LOGGED:
+            line = {
+                "time": round(time.time(), 3),
+                "event": "request_failed",
+                "request_id": request_id.decode(),
+                "method": method,
+                "path": path[:200],
+                "status": status,
+                "code": code,
+            }
+            _log.warning("%s", json.dumps(line))
+
+    def _new_id(self) -> bytes:
+        return b"%s%x" % (self._id_prefix.encode(), next(self._ids))
+
+
+_OWN: Final = {"/health": ("GET", "HEAD", "OPTIONS"), "/metrics": ("GET", "HEAD", "OPTIONS")}
+
+
+def _chosen(deployment: Deployment, match: Match, avoid: Link | None = None) -> tuple[Version, Link]:
+    chosen = deployment.choose(match.version, avoid)
+    if chosen is None:
+        raise Unavailable(f"no replica of {deployment.name!r} is ready")
+    return chosen
+
+
+async def _again(
+    deployment: Deployment,
+    match: Match,
+    head: tuple[int, int, bytes],
+    body: Body,
+    until: float,
+    lost: Link,
+) -> tuple[Version, Answer]:
+    """Ask another replica, once. Nothing was answered and a prediction changes nothing, so it is safe."""
+    left = until - time.monotonic()
+    if left <= 0:
+        raise DeadlineExceeded("the model did not answer before the deadline")
+    version, link = _chosen(deployment, match, lost)
+    try:
+        return version, await link.ask(head, body.chunks, body.size, left)
+    except ReplicaLost:
+        version.meter.add(503, 0.0)
+        raise Unavailable(f"the replicas of {deployment.name!r} were lost under way") from None
+    except DeadlineExceeded:
+        version.meter.add(504, left)
+        raise
+
+
+def _check_media(match: Match, media: bytes | None) -> None:
+    """Raises UnsupportedMedia; where the dialect looks at the body itself, anything may come."""
+    allowed = DIALECTS[match.number].media
+    if allowed is None or media is None:
+        return
+    name = media.partition(b";")[0].strip().lower().decode("latin-1")
+    if name != "application/json" and name not in allowed:
+        raise UnsupportedMedia("content type", came=name, allowed=["application/json", *allowed])
+
+
+def _asked_headers(match: Match, headers: Headers) -> bytes:
+    asked = {
+        name: value.decode("latin-1")
+        for name in DIALECTS[match.number].asks
+        if (value := headers.get(name.encode())) is not None
+    }
+    return frames.pack_headers(asked) if asked else b""
+
+
+def _answer_headers(answer: Answer) -> list[tuple[bytes, bytes]]:
+    if not answer.headers:
+        return [_JSON]
+    return [
+        (k.encode("latin-1"), v.encode("latin-1")) for k, v in frames.read_headers(answer.headers).items()
+    ]
+
+
+def _error(path: str, status: int, code: str, message: str, request_id: str) -> Response:
+    dialect = dialects.of_path(path)
+    if dialect is not None:
+        return dialect.error(status, code, message, request_id)
+    error = {"code": code, "message": message, "request_id": request_id}
+    return Response(status, json.dumps({"error": error}).encode())
+
+
+def _headers(response: Response) -> list[tuple[bytes, bytes]]:
+    headers = [(b"content-type", response.content_type.encode())] if response.status != 204 else []
+    headers += [(name.encode(), value.encode()) for name, value in response.headers.items()]
+    return headers

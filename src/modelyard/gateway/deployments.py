@@ -1,0 +1,174 @@
+"""The deployments of a snapshot: who is asked, and how much may be under way."""
+
+import random
+from bisect import bisect_left
+from collections.abc import Iterable
+from typing import Final
+
+from modelyard.gateway.fleet import Fleet, Line
+from modelyard.serving.link import Link
+from modelyard.types.replica import Hello, Statistics
+from modelyard.types.route import Route, RouteVersion
+
+BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_COUNTED: Final = tuple(name for name in Statistics.__struct_fields__ if name != "started_ns")
+
+
+class Meter:
+    """What was counted of one version here. `replicas` adds up what all its replicas have said, dead ones
+    too."""
+
+    __slots__ = ("buckets", "failures", "replicas", "seconds", "statuses", "successes")
+
+    def __init__(self) -> None:
+        self.successes = 0
+        self.failures = 0
+        self.seconds = 0.0
+        self.buckets = [0] * (len(BUCKETS) + 1)
+        self.statuses: dict[int, int] = {}
+        self.replicas: dict[str, int] = dict.fromkeys(_COUNTED, 0)
+
+    def add(self, status: int, seconds: float) -> None:
+        if status < 400:
+            self.successes += 1
+        else:
+            self.failures += 1
+        self.seconds += seconds
+        self.buckets[bisect_left(BUCKETS, seconds)] += 1
+        self.statuses[status] = self.statuses.get(status, 0) + 1
+
+    def learn(self, line: Line) -> None:
+        """Take what the line's replica counted since it was last asked; a new process begins at zero
+        again."""
+        if line.link is None or not line.link.statistics.started_ns:
+            return
+        said, known = line.link.statistics, line.counted
+        fresh = said.started_ns != known.started_ns
+        for name in self.replicas:
+            self.replicas[name] += getattr(said, name) - (0 if fresh else getattr(known, name))
+        line.counted = said
+
+
+class Version:
+    """One version behind a deployment."""
+
+    def __init__(self, route: RouteVersion, lines: tuple[Line, ...], meter: Meter) -> None:
+        self.name = route.version
+        self.weight = route.weight
+        self.lines = lines
+        self.meter = meter
+
+    def best(self, avoid: Link | None = None) -> Link | None:
+        """The usable replica with the fewest requests; one that does not move comes last."""
+        best, least = None, (True, 1 << 62)
+        for line in self.lines:
+            link = line.link
+            if link is not None and link is not avoid and link.usable:
+                load = (link.suspect, link.outstanding)
+                if load < least:
+                    best, least = link, load
+        return best
+
+    def hello(self) -> Hello | None:
+        return next((hello for line in self.lines if (hello := line.hello)), None)
+
+
+class Deployment:
+    """A route with its lines; it lives on over snapshots, so that counts and what is under way stay right."""
+
+    def __init__(self, tenant: str, name: str) -> None:
+        self.tenant, self.name = tenant, name
+        self.in_flight = 0
+        self.meters: dict[str, Meter] = {}
+        self._by_name: dict[str, Version] = {}
+        self._weighted: list[Version] = []
+
+    def update(self, route: Route, fleet: Fleet) -> None:
+        self.task = route.task
+        self.created_at = route.created_at
+        self.timeout = route.timeout
+        self.max_queue = route.max_queue
+        self._by_name = {v.version: self._version(v, fleet) for v in route.versions}
+        self._weighted = sorted(self._by_name.values(), key=lambda v: -v.weight)
+
+    @property
+    def versions(self) -> list[str]:
+        """The one with most traffic first."""
+        return [version.name for version in self._weighted]
+
+    @property
+    def lines(self) -> list[Line]:
+        return [line for version in self._weighted for line in version.lines]
+
+    def all_versions(self) -> list[Version]:
+        return self._weighted
+
+    def choose(self, wanted: str, avoid: Link | None = None) -> tuple[Version, Link] | None:
+        """A version by weight among those that have a usable replica, and its best replica; None where
+        there is none.
+
+        `wanted` is a version that the caller named; `avoid` a replica that has just been lost.
+        """
+        if wanted:
+            named = self._by_name.get(wanted)
+            candidates = [named] if named is not None else []
+        elif len(self._weighted) == 1:
+            candidates = self._weighted
+        else:
+            candidates = [version for version in self._weighted if version.weight > 0]
+        found = [(v, link) for v in candidates if (link := v.best(avoid)) is not None]
+        if len(found) <= 1:
+            return found[0] if found else None
+        return random.choices(found, [version.weight for version, _ in found])[0]
+
+    def hello(self, version: str) -> Hello | None:
+        """What a ready replica of a version ("" for any) said."""
+        asked = self._weighted if not version else [v for v in self._weighted if v.name == version]
+        return next((hello for v in asked if (hello := v.hello())), None)
+
+    def _version(self, route: RouteVersion, fleet: Fleet) -> Version:
+        lines = tuple(fleet.line(address, route.digest) for address in route.replicas)
+        return Version(route, lines, self.meters.setdefault(route.version, Meter()))
+
+
+class Deployments:
+    """All tenants' deployments."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._table: dict[tuple[str, str], Deployment] = {}
+        self.ready = False
+
+    def update(self, routes: Iterable[Route], drain: float) -> None:
+        table: dict[tuple[str, str], Deployment] = {}
+        for route in routes:
+            key = route.tenant, route.name
+            deployment = table[key] = self._table.get(key) or Deployment(*key)
+            deployment.update(route, self._fleet)
+        self._table = table
+        self._fleet.keep([line for d in table.values() for line in d.lines], drain)
+        self.ready = True
+
+    def find(self, tenant: str, name: str) -> Deployment | None:
+        return self._table.get((tenant, name))
+
+    def all(self) -> list[Deployment]:
+        return list(self._table.values())
+
+
+class TenantCatalog:
+    """The deployments of one tenant, as dialects see them (dialects.Catalog)."""
+
+    def __init__(self, deployments: Deployments, tenant: str) -> None:
+        self._deployments = deployments
+        self._tenant = tenant
+
+    @property
+    def ready(self) -> bool:
+        return self._deployments.ready
+
+    def entries(self) -> list[Deployment]:
+        return sorted((d for d in self._deployments.all() if d.tenant == self._tenant), key=lambda d: d.name)
+
+    def entry(self, name: str) -> Deployment | None:
+        return self._deployments.find(self._tenant, name)

@@ -1,0 +1,28 @@
+"""What a caller may cost. One struct for all of it, so that tests can make every limit small."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Sizes in bytes, times in seconds.
+
+    buffered   request bodies held for all callers together; past it requests are answered 503
+    pipeline   requests that one connection may send ahead of its answers; past it the connection ends
+    tick       how often deadlines are looked at: they are kept to this precision
+    """
+
+    url: int = 8 << 10
+    headers: int = 16 << 10
+    header_count: int = 100
+    body: int = 64 << 20
+    buffered: int = 256 << 20
+    connections: int = 10_000
+    pipeline: int = 64
+    header_seconds: float = 10.0
+    body_seconds: float = 60.0
+    idle_seconds: float = 75.0
+    write_seconds: float = 60.0
+    linger_seconds: float = 2.0
+    drain_seconds: float = 10.0
+    tick: float = 0.1

@@ -1,0 +1,222 @@
+"""Training a recipe on a data set into a package."""
+
+import hashlib
+import importlib
+import json
+import logging
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from modelyard import engines, nets, packages, tasks
+from modelyard.datasets import Dataset
+from modelyard.errors import InvalidInput, ParityMismatch
+from modelyard.nets import Shape
+from modelyard.tasks import Task
+from modelyard.tasks.options import resolve
+from modelyard.training import golden
+from modelyard.training.diagnosis import Evidence, Skill, classification_skill, diagnose, regression_skill
+from modelyard.training.job import Fitted, Framework, History, Job, Saved, Split
+from modelyard.training.recipe import Recipe
+from modelyard.types.package import Lineage, Manifest
+from modelyard.types.report import FitVerdict
+from modelyard.types.run import Reporter
+
+_log = logging.getLogger(__name__)
+_COMPARED: Final = 2000  # rows on which the export is compared with the framework, beyond the golden ones
+_SCORED: Final = 10_000  # training rows of the fit verdict
+
+FRAMEWORKS: Final[dict[str, str]] = {
+    "pytorch": "modelyard.training.pytorch",
+    "sklearn": "modelyard.training.sklearn",
+}
+"""Framework -> the module that has its `fit`."""
+
+
+class TrainResult(msgspec.Struct, frozen=True, kw_only=True):
+    """`history` maps a metric to its points [epoch, value]; `seconds` is the time of fitting and export."""
+
+    manifest: Manifest
+    history: History
+    fit: FitVerdict
+    seconds: float
+
+
+def train(
+    recipe: Recipe,
+    dataset: Dataset,
+    out: Path,
+    checkpoints: Path,
+    attempt: int,
+    reporter: Reporter,
+    lineage: Lineage | None = None,
+) -> TrainResult:
+    """Fit preprocessing and net on the training split and leave a package in the folder `out`.
+
+    `checkpoints` is kept over attempts: where it holds a good one of this recipe and data, training goes on
+    from it. `lineage` is stored with the recipe filled in.
+
+    Raises:
+        InvalidInput: the data does not fit the task, or the loss diverged.
+        ParityMismatch: the exported model does not answer as the trained one does.
+        MissingExtra: the net's framework is not installed.
+        Cancelled: from the reporter.
+    """
+    started = time.monotonic()
+    task = tasks.load(recipe.task)
+    reporter.progress(0, 1, "preparing data")
+    data = _read(task, recipe, dataset)
+    job = _job(task, recipe, data, checkpoints, attempt, reporter)
+    framework: Framework = importlib.import_module(FRAMEWORKS[job.net.framework])
+    fitted = framework.fit(job)
+    reporter.check()
+    reporter.progress(1, 1, "exporting")
+    out.mkdir(parents=True, exist_ok=True)
+    rows = job.validation if job.validation is not None and len(job.validation) >= golden.ROWS else job.train
+    saved = fitted.save(out, rows.part(golden.ROWS).x)
+    lineage = msgspec.structs.replace(lineage or Lineage(), recipe=recipe.to_dict())
+    manifest = packages.write(out, _manifest(task, data, saved, lineage))
+    _compare(out, fitted, job)
+    fit = _verdict(fitted, job)
+    return TrainResult(manifest=manifest, history=fitted.history, fit=fit, seconds=time.monotonic() - started)
+
+
+class _Data(msgspec.Struct, frozen=True, kw_only=True):
+    """A data set as tensors, by the preprocessing that was fitted on its training split."""
+
+    preprocessing: dict[str, Any]
+    labels: tuple[str, ...]
+    train: Any
+    validation: Any
+    digest: str
+
+
+def _read(task: Task, recipe: Recipe, dataset: Dataset) -> _Data:
+    schema = dataset.manifest.schema
+    target = recipe.target or schema.label
+    if target is None:
+        there = [f"{c.name} ({c.kind})" for c in schema.columns]
+        raise InvalidInput("the data set has no label; recipe.target must name a column", allowed=there)
+    names = task.check(schema, target)
+    labels = _labels(task, dataset, target)
+    columns = dataset.columns("train", [*names, target])
+    if not len(columns[target]):
+        raise InvalidInput("the training split has no rows", came=dataset.manifest.split_rows)
+    y = task.targets(columns.pop(target), labels)
+    preprocessing = {**task.fit(columns, schema, recipe.preprocessing), "target": target}
+    if task.target_kind == "number":
+        std = float(np.std(y))
+        preprocessing |= {"target_mean": float(np.mean(y)), "target_std": std if std > 0 else 1.0}
+    prepared = task.prepare(preprocessing)
+
+    def split(name: str) -> Split | None:
+        part = dataset.columns(name, [*names, target])
+        values = part.pop(target)
+        if not len(values):
+            return None
+        tensors = prepared.transform(prepared.decode(part))
+        return Split(x=next(iter(tensors.values())), y=task.targets(values, labels))
+
+    return _Data(
+        preprocessing=preprocessing,
+        labels=labels,
+        train=split("train"),
+        validation=split("validation"),
+        digest=dataset.digest,
+    )
+
+
+def _labels(task: Task, dataset: Dataset, target: str) -> tuple[str, ...]:
+    if task.target_kind == "number":
+        return ()
+    if target == dataset.manifest.schema.label and dataset.manifest.class_names:
+        return dataset.manifest.class_names
+    from modelyard.tasks.answers import label_name
+
+    values = dataset.columns(None, [target])[target].tolist()
+    return tuple(sorted({name for value in values if (name := label_name(value)) is not None}))
+
+
+def _job(task: Task, recipe: Recipe, data: _Data, checkpoints: Path, attempt: int, reporter: Reporter) -> Job:
+    net = nets.load_for(recipe.net.name, task.name)
+    tensors = task.tensors(data.preprocessing, data.labels)
+    decides = {**recipe.to_dict(), "evaluation": None, "name": None, "data": data.digest}
+    return Job(
+        task=task,
+        net=net,
+        config=resolve(net.config, recipe.net.config, "recipe.net"),
+        training=recipe.training,
+        shape=Shape(input=tensors.inputs[0], output=tensors.outputs[0], preprocessing=data.preprocessing),
+        train=data.train,
+        validation=data.validation,
+        digest=hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest(),
+        checkpoints=checkpoints,
+        attempt=attempt,
+        reporter=reporter,
+    )
+
+
+def _manifest(task: Task, data: _Data, saved: Saved, lineage: Lineage) -> Manifest:
+    return Manifest(
+        task=task.name,
+        signature=task.signature(data.preprocessing, data.labels),
+        tensors=task.tensors(data.preprocessing, data.labels),
+        preprocessing=data.preprocessing,
+        labels=data.labels,
+        formats=saved.formats,
+        net=saved.net,
+        golden=saved.golden,
+        lineage=lineage,
+        environment=_environment(saved.libraries),
+    )
+
+
+def _environment(libraries: tuple[str, ...]) -> dict[str, str]:
+    import platform
+
+    names = ("modelyard", "numpy", "pillow", "onnxruntime", *libraries)
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
+
+
+def _compare(folder: Path, fitted: Fitted, job: Job) -> None:
+    """Open the package as serving will (which replays the golden rows) and compare more rows with the
+    framework."""
+    model = engines.open_model(folder)
+    tolerance = model.manifest.golden
+    assert tolerance is not None
+    x = job.train.part(_COMPARED).x
+    for name, expected in fitted.outputs(x).items():
+        found = model.run({job.shape.input.name: x})[name]
+        error = np.abs(found - expected) - tolerance.atol - tolerance.rtol * np.abs(expected)
+        if not (error <= 0).all():
+            raise ParityMismatch(
+                f"{name} of the exported model differs from the trained one's in {int((error > 0).sum())} of"
+                f" {error.size} values",
+                came=f"absolute error {np.abs(found - expected).max():.3g}",
+                allowed=f"atol {tolerance.atol:g}, rtol {tolerance.rtol:g}",
+            )
+
+
+def _verdict(fitted: Fitted, job: Job) -> FitVerdict:
+    train = job.train.part(_SCORED)
+    return diagnose(
+        Evidence(
+            metric=job.task.main_metric,
+            train=_skill(fitted, job, train),
+            validation=None if job.validation is None else _skill(fitted, job, job.validation),
+            history=fitted.history,
+            kept_epoch=fitted.kept_epoch,
+            may_go_on=fitted.may_go_on,
+        )
+    )
+
+
+def _skill(fitted: Fitted, job: Job, split: Split) -> Skill:
+    metric = job.task.main(fitted.outputs(split.x), split.y)
+    if job.task.target_kind == "number":
+        return regression_skill(metric, float(np.std(split.y)), len(split))
+    return classification_skill(metric, float(np.bincount(split.y).max()) / len(split), len(split))

@@ -1,7 +1,8 @@
 """How long 1 GB of Parquet takes to add, and how much memory.
 
-Makes a seeded Parquet file of at least 1,000,000,000 bytes in a temporary folder, adds it in a fresh process, and
-writes seconds and peak RSS to results/ingest.json. Exits with 1 where the peak is not under 1 GB.
+Makes a seeded Parquet file of at least 1,000,000,000 bytes in a temporary folder, adds it in a fresh
+process, and writes seconds and peak RSS to results/ingest.json. Exits with 1 where the peak is not under 1
+GB.
 
     python benchmarks/ingest.py [--bytes N] [--seed N]
 """

@@ -38,7 +38,8 @@ def free_port() -> int:
 
 
 def up_seconds(home: Path) -> tuple[float, float]:
-    """Seconds until gateway and control both answer: at the first start (it makes the database), at the second."""
+    """Seconds until gateway and control both answer: at the first start (it makes the database), at the
+    second."""
     yard = Path(sys.executable).with_name("yard")
     ports = free_port(), free_port()
     env = {**os.environ, "YARD_HOME": str(home)}

@@ -164,6 +164,7 @@ def report_of(run):
     return msgspec.json.decode((folder / "report.json").read_bytes(), type=Report)
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_and_ends_as_an_unbroken_one(tmp_path, server, running, digits):
     unbroken = Run(tmp_path / "unbroken", "run_1", "train", {"recipe": LONG}, {"dataset": digits})
     assert unbroken.make() == 0, unbroken.log
@@ -233,11 +234,14 @@ def test_a_signal_cancels_and_the_next_attempt_goes_on(tmp_path, server, running
 def with_kind(body):
     """A process whose kind `odd` is `body`, beside the built-in ones."""
     return (
-        "import sys, types; from msgspec import Struct; from modelyard import runs; from modelyard.runs import process\n"
-        "from modelyard.types.run import RunOutcome\n"
+        "import errno, hashlib, sys, types\n"
+        "from msgspec import Struct\n"
+        "from modelyard import runs\n"
+        "from modelyard.runs import process\n"
         "class Params(Struct, frozen=True): pass\n"
         f"def run(context):\n    {body}\n"
-        "odd = sys.modules['odd'] = types.ModuleType('odd'); odd.Params, odd.run = Params, run\n"
+        "odd = sys.modules['odd'] = types.ModuleType('odd')\n"
+        "odd.Params, odd.run = Params, run\n"
         "runs.KINDS['odd'] = 'odd'\n"
         "sys.exit(process.main(sys.argv[1:]))\n"
     )
@@ -251,7 +255,7 @@ def odd_run(folder):
 def test_work_that_never_checks_is_ended_too(tmp_path, server, running):
     run = odd_run(tmp_path)
     # One call into C for minutes: no Python signal handler runs meanwhile.
-    body = "context.reporter.metrics(1, {'x': 1.0}); __import__('hashlib').pbkdf2_hmac('sha256', b'', b'', 10**9)"
+    body = "context.reporter.metrics(1, {'x': 1.0}); hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)"
     process = running(run, server=server, script=with_kind(body))
     wait_until(lambda: server.steps, 30, "the work")
     process.send_signal(signal.SIGTERM)
@@ -260,14 +264,19 @@ def test_work_that_never_checks_is_ended_too(tmp_path, server, running):
     assert "did not end by itself" in run.log
 
 
-def test_too_little_memory_is_said(tmp_path):
+@pytest.mark.parametrize(
+    ("body", "code", "message"),
+    [
+        ("bytearray(1 << 60)", "out_of_memory", "the run needed more memory than it may use"),
+        ("import torch; torch.empty(1 << 60)", "out_of_memory", "the run needed more memory than it may use"),
+        ("open('/dev/full', 'w').write('x' * 99999)", "disk_full", "the run found no space left on its disk"),
+    ],
+)
+def test_too_little_memory_or_disk_is_said(tmp_path, body, code, message):
     run = odd_run(tmp_path)
-    assert run.make(script=with_kind("bytearray(1 << 60)")) == 1
+    assert run.make(script=with_kind(body)) == 1
     assert run.outcome.state == "failed"
-    assert run.outcome.error == {
-        "code": "out_of_memory",
-        "message": "the run needed more memory than it may use",
-    }
+    assert run.outcome.error == {"code": code, "message": message}
 
 
 def test_an_inner_error_is_general_outside_and_whole_in_the_log(tmp_path):

@@ -5,6 +5,7 @@ import time
 
 from modelyard.cli.output import Json, show
 from modelyard.cli.platform import HomeOption, home_of
+from modelyard.cluster import table
 from modelyard.cluster.connection import Connection
 from modelyard.cluster.identity import identify
 from modelyard.cluster.launcher import end_leftovers
@@ -27,13 +28,14 @@ def _stop(home: Home) -> bool:
     """Whether there was anything to stop."""
     if not home.state.is_dir():
         return False
+    left = any(r.identity and r.identity.alive() for r in table.load(home.launcher_table))
     deadline = time.monotonic() + _COMING
     while True:
         try:
             launcher = Connection(home.launcher_socket).stop(_PATIENCE).launcher_pid
         except Unavailable:
             if _ended_leftovers(home, time.monotonic() > deadline):
-                return False
+                return left
         else:
             _until_gone(launcher)
             return True

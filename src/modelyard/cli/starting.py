@@ -1,10 +1,16 @@
-"""Waiting until a platform that was just started answers, or until it is clear that it will not."""
+"""Starting a platform, in the foreground or on its own, and waiting until it answers or clearly will not."""
 
 import asyncio
+import logging
+import os
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from modelyard.cluster.connection import AsyncConnection
+from modelyard.cluster.connection import AsyncConnection, Connection
+from modelyard.cluster.launcher import Launcher, supervise
 from modelyard.cluster.platform import OWN
 from modelyard.errors import DeadlineExceeded, ModelyardError, Unavailable, from_dict
 from modelyard.home import Home
@@ -19,14 +25,72 @@ _ATTEMPTS = 3  # starts of one process before it is given up
 _LOG_LINES = 5
 
 
-async def until_ready(home: Home, config: PlatformConfig, patience: float = _PATIENCE) -> None:
-    """Return when control and gateway answer. Raises the fault of one that gives up, or DeadlineExceeded."""
+def foreground(home: Home, config: PlatformConfig, announce: Callable[[], None]) -> None:
+    """Become the launcher, `announce` when all answers, and stay until everything has been stopped.
+
+    Raises what made the start fail, when all that was started has ended.
+    """
+    failures: list[ModelyardError] = []
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def welcome(launcher: Launcher) -> None:
+        try:
+            await until_ready(home, config)
+            announce()
+        except ModelyardError as error:
+            failures.append(error)
+            launcher.stop()
+
+    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(filename=home.logs / "launcher.log", level=logging.INFO, format=form)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    asyncio.run(supervise(home, lambda launcher: tasks.add(asyncio.create_task(welcome(launcher)))))
+    if failures:
+        raise failures[0]
+
+
+def detached(home: Home, config: PlatformConfig) -> None:
+    """Start a launcher that outlives this command; returns when all answers. Raises what made the start fail."""
+    argv = [sys.executable, "-m", "modelyard.cluster.launcher", "--home", str(home.root)]
+    environment = os.environ | {"PYTHONSAFEPATH": "1"}
+    with (home.logs / "launcher.log").open("ab") as log:
+        launcher = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=home.root,
+            env=environment,
+            start_new_session=True,
+        )
+
+    def check() -> None:
+        if launcher.poll() is not None:
+            raise _ended(home, "launcher", f"the launcher ended with status {launcher.returncode}")
+
+    try:
+        asyncio.run(until_ready(home, config, check))
+    except ModelyardError:
+        if launcher.poll() is None:
+            Connection(home.launcher_socket).stop()
+            launcher.wait()
+        raise
+
+
+async def until_ready(
+    home: Home, config: PlatformConfig, check: Callable[[], None] = lambda: None, patience: float = _PATIENCE
+) -> None:
+    """Return when control and gateway answer. Raises the fault of one that gives up, or DeadlineExceeded.
+
+    `check` is called at each look and may raise too.
+    """
     import httpx
 
     deadline = time.monotonic() + patience
     waiting = {f"{config.control_url}/api/v1/health", f"{config.gateway_url}/v2/health/live"}
     async with httpx.AsyncClient(timeout=2.0, trust_env=False) as http:
         while waiting:
+            check()
             await _check_processes(home, deadline)
             waiting = {url for url in waiting if not await _answers(http, url)}
             if time.monotonic() > deadline:
@@ -55,14 +119,19 @@ def _check(home: Home, process: ProcessStatus) -> None:
         fault = from_dict(process.fault)
         raise type(fault)(f"{process.id} cannot start: {fault.message}") if _plain(fault) else fault
     if process.starts >= _ATTEMPTS:
-        error = ModelyardError(f"{process.id} ended {process.starts} times, with status {process.exit_code}")
-        error.add_note(_tail(home, process.id))
-        raise error
+        text = f"{process.id} ended {process.starts} times, with status {process.exit_code}"
+        raise _ended(home, process.id, text)
 
 
 def _plain(fault: ModelyardError) -> bool:
     """Whether the fault's class is made from a message alone."""
     return type(fault).__init__ is ModelyardError.__init__
+
+
+def _ended(home: Home, name: str, text: str) -> ModelyardError:
+    error = ModelyardError(text)
+    error.add_note(_tail(home, name))
+    return error
 
 
 def _tail(home: Home, name: str) -> str:

@@ -40,7 +40,7 @@ def status(home: HomeOption = None, as_json: Json = False) -> None:
 
 
 def _elsewhere(home: Home) -> bool:
-    """Whether it is another machine's platform, or one that its launcher has left alone, that is asked for."""
+    """Whether another machine's platform is asked for, or one whose launcher is gone for now."""
     return "YARD_URL" in os.environ or home.credentials.exists()
 
 

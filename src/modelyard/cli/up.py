@@ -1,9 +1,6 @@
 """`yard up`."""
 
-import asyncio
-import logging
-import os
-import subprocess
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,12 +11,10 @@ import typer
 from modelyard.cli import ports
 from modelyard.cli.output import Json, facts, say, show
 from modelyard.cli.platform import HomeOption, home_of, running
-from modelyard.cli.starting import until_ready
+from modelyard.cli.starting import detached, foreground
 from modelyard.cluster import table
-from modelyard.cluster.connection import Connection
-from modelyard.cluster.launcher import Launcher, supervise
 from modelyard.cluster.platform import CONTROL, GATEWAY, read_config, write_config
-from modelyard.errors import Conflict, InvalidInput, ModelyardError, Unavailable
+from modelyard.errors import Conflict, InvalidInput
 from modelyard.home import Home
 from modelyard.types.process import PlatformConfig
 
@@ -83,10 +78,11 @@ def up(
     place.create()
     write_config(place, config)
     if detach:
-        _detached(place, config)
-        _announce(place, config, first, as_json, "stop it with: yard down")
+        detached(place, config)
+        _announce(place, first, as_json, "Stop it with: yard down")
     else:
-        _foreground(place, config, lambda: _announce(place, config, first, as_json, "stop it with Ctrl-C"))
+        foreground(place, config, lambda: _announce(place, first, as_json, "Stop it with Ctrl-C."))
+        say("Modelyard is stopped.")
 
 
 def _already(home: Home, detach: bool, as_json: bool) -> None:
@@ -98,7 +94,7 @@ def _already(home: Home, detach: bool, as_json: bool) -> None:
         )
         error.add_note("stop it with: yard down")
         raise error
-    raw = _raw(home, config, None) | {"already_running": True}
+    raw: dict[str, Any] = _raw(home, config, None) | {"already_running": True}
     show(raw, as_json, "Modelyard is already running.", _addresses(config))
 
 
@@ -110,7 +106,7 @@ def _configure(home: Home, told: dict[str, Any]) -> PlatformConfig:
     for field, host in (("port", config.host), ("control_port", config.control_host)):
         port = getattr(config, field)
         if port == 0:
-            config = msgspec.structs.replace(config, **{field: ports.next_free(host, 8801)})
+            config = msgspec.structs.replace(config, **{field: ports.next_free(host, max(8801, config.port))})
         elif not ports.is_free(host, port) and not _ours(home, field):
             raise _taken(host, port, _OPTIONS[field])
     return config
@@ -131,69 +127,22 @@ def _taken(host: str, port: int, option: str) -> Conflict:
     return error
 
 
-def _foreground(home: Home, config: PlatformConfig, announce: Any) -> None:
-    """Become the launcher. Raises what made the start fail, when all that was started has ended."""
-    failures: list[ModelyardError] = []
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def welcome(launcher: Launcher) -> None:
-        try:
-            await until_ready(home, config)
-            announce()
-        except ModelyardError as error:
-            failures.append(error)
-            launcher.stop()
-
-    logging.basicConfig(
-        filename=home.logs / "launcher.log",
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    asyncio.run(supervise(home, lambda launcher: tasks.add(asyncio.create_task(welcome(launcher)))))
-    if failures:
-        raise failures[0]
-    say("stopped")
-
-
-def _detached(home: Home, config: PlatformConfig) -> None:
-    """Start a launcher that outlives this command. Raises what made the start fail."""
-    with (home.logs / "launcher.log").open("ab") as log:
-        argv = [sys.executable, "-m", "modelyard.cluster.launcher", "--home", str(home.root)]
-        subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd=home.root,
-            env=os.environ | {"PYTHONSAFEPATH": "1"},
-            start_new_session=True,
-        )
-    try:
-        asyncio.run(until_ready(home, config))
-    except ModelyardError:
-        try:
-            Connection(home.launcher_socket).stop()
-        except Unavailable:
-            say("the launcher has ended too")
-        raise
-
-
-def _announce(home: Home, config: PlatformConfig, first: bool, as_json: bool, stop: str) -> None:
+def _announce(home: Home, first: bool, as_json: bool, stop: str) -> None:
+    config = read_config(home)
     key = _first_key(home) if first else None
     lines: list[Any] = ["Modelyard is up.", _addresses(config)]
     if key:
         lines += [f"  admin key  {key}", f"  It is kept in {home.credentials}, which only you can read."]
+    if home.root != Home.from_environment().root:
+        lines += [f"Tell other commands of this home with: export YARD_HOME={shlex.quote(str(home.root))}"]
+    if key:
         lines += ["Next: yard data add digits"]
-    show(_raw(home, config, key), as_json, *lines, stop[0].upper() + stop[1:] + ".")
+    show(_raw(home, config, key), as_json, *lines, stop)
     sys.stdout.flush()
 
 
 def _raw(home: Home, config: PlatformConfig, key: str | None) -> dict[str, Any]:
-    raw: dict[str, Any] = {
-        "home": str(home.root),
-        "control_url": config.control_url,
-        "gateway_url": config.gateway_url,
-    }
+    raw = {"home": str(home.root), "control_url": config.control_url, "gateway_url": config.gateway_url}
     return raw | ({"api_key": key} if key else {})
 
 

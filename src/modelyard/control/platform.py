@@ -21,7 +21,7 @@ class Changes:
 
     def __init__(self) -> None:
         self._listeners: set[Listener] = set()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal may come while it is held
 
     def listen(self, listener: Listener) -> None:
         with self._lock:

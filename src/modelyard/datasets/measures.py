@@ -74,7 +74,9 @@ class NumberMeasure:
         self.infinite += len(values) - len(finite)
         if not len(finite):
             return
-        self._merge(len(finite), float(finite.mean()), float(((finite - finite.mean()) ** 2).sum()))
+        with np.errstate(over="ignore", invalid="ignore"):  # near the largest double; facts() tells none then
+            mean = float(finite.mean())
+            self._merge(len(finite), mean, float(((finite - mean) ** 2).sum()))
         self._counts += np.histogram(finite, self._edges)[0]
 
     def facts(self) -> dict[str, Any]:
@@ -83,8 +85,8 @@ class NumberMeasure:
         return {
             "minimum": self._bounds[0],
             "maximum": self._bounds[1],
-            "mean": self._mean,
-            "std": float(np.sqrt(self._squares / self._count)),
+            "mean": _finite(self._mean),
+            "std": _finite(float(np.sqrt(self._squares / self._count))),
             "histogram": {"edges": self._edges.tolist(), "counts": self._counts.tolist()},
             "extra": {"infinite": self.infinite} if self.infinite else {},
         }
@@ -207,12 +209,16 @@ def _measure(kind: ColumnKind, bounds: Range, rows: int) -> Measure:
     return ImageMeasure(rows) if kind == "image" else StringMeasure()
 
 
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
 def _edges(bounds: Range, whole: bool) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Bins of equal width; one for each whole number where they are few."""
     if bounds is None:
         return np.empty(0)
     low, high = bounds
-    if whole and high - low < EXACT:
+    if whole and max(-low, high) < EXACT / 2:
         step = (
             np.floor((high - low) / BINS) + 1
         )  # of whole numbers, or bins would hold now more of them, now less
@@ -220,7 +226,7 @@ def _edges(bounds: Range, whole: bool) -> np.ndarray[Any, np.dtype[np.float64]]:
     if low == high:
         return np.array([low - 0.5, low + 0.5])
     edges = np.linspace(low / 2, high / 2, BINS + 1) * 2  # halves: the span of two doubles may be no double
-    return np.unique(edges)
+    return np.unique(np.concatenate(([low], edges[1:-1], [high])))  # of two neighbours only the ends are left
 
 
 def _coarse(levels: np.ndarray[Any, np.dtype[np.int64]]) -> dict[str, list[float]]:

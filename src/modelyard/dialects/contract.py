@@ -35,6 +35,7 @@ STATUS: Final[dict[str, int]] = {
     "request_timeout": 408,
     "conflict": 409,
     "cancelled": 409,
+    "lease_lost": 410,
     "too_large": 413,
     "uri_too_long": 414,
     "unsupported_media_type": 415,

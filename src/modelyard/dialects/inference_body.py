@@ -209,6 +209,8 @@ def _check_tensor(tensor: _Tensor, datatype: str, seen: Mapping[str, Array]) -> 
         )
     if tensor.parameters:
         _refuse(tensor.parameters, tensor.name)
+        if "binary_data_size" in tensor.parameters and tensor.data is not UNSET:
+            raise InvalidInput(f"input {tensor.name!r} has both data and binary_data_size")
 
 
 def _refuse(parameters: Parameters, name: str) -> None:
@@ -221,8 +223,6 @@ def _binary_size(tensor: _Tensor, left: int) -> int | None:
     size = tensor.parameters.get("binary_data_size")
     if size is None:
         return None
-    if tensor.data is not UNSET:
-        raise InvalidInput(f"input {tensor.name!r} has both data and binary_data_size")
     if type(size) is not int or not 0 <= size <= left:
         raise InvalidInput(
             f"binary_data_size of input {tensor.name!r}", came=size, allowed=f"0 to {left} bytes are there"

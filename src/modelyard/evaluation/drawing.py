@@ -60,7 +60,13 @@ def svg(draw: Callable[[Any], None], width: float, height: float) -> str:
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure)
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        figure.savefig(
+            buffer,
+            format="svg",
+            bbox_inches="tight",
+            pad_inches=0.04,
+            metadata={"Date": None, "Creator": None},
+        )
     text = buffer.getvalue()
     return _fluid(text[text.index("<svg") :])
 
@@ -72,6 +78,8 @@ def short(name: str, limit: int = 18) -> str:
 
 
 def _fluid(text: str) -> str:
-    """Let the page decide on the width: drop the fixed one, keep the view box."""
+    """As wide as the page has room for, up to a little above its own size, so that text stays readable."""
     head, rest = text.split(">", 1)
-    return re.sub(r'\s(width|height)="[^"]*"', "", head) + ">" + rest
+    found = re.search(r'\swidth="([0-9.]+)pt"', head)
+    points = float(found[1]) if found else 400.0
+    return re.sub(r'\s(width|height)="[^"]*"', "", head) + f' style="max-width:{points * 1.6:.0f}px">' + rest

@@ -6,6 +6,7 @@ application behind it is plain ASGI 3 all the same, and runs under uvicorn too.
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
@@ -56,6 +57,7 @@ class Connections:
         self.loop = asyncio.get_running_loop()
         self.open: set[Connection] = set()
         self.closing = False
+        self.empty = asyncio.Event()
         self.date = b""
         self._timer: asyncio.TimerHandle | None = None
         self._tick()
@@ -63,11 +65,20 @@ class Connections:
     def accept(self) -> "Connection":
         return Connection(self)
 
-    def close_idle(self) -> None:
-        """End what waits for a request, and let the others end after their answer."""
+    def forget(self, connection: "Connection") -> None:
+        self.open.discard(connection)
+        if self.closing and not self.open:
+            self.empty.set()
+
+    async def drain(self, seconds: float) -> None:
+        """End what waits for a request, let the others end after their answer, and what is left at the end."""
         self.closing = True
         for connection in list(self.open):
             connection.finish()
+        if self.open:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.empty.wait(), seconds)
+        self.abort()
 
     def abort(self) -> None:
         if self._timer is not None:
@@ -90,10 +101,12 @@ class Connection(asyncio.Protocol):
         "_active",
         "_body_left",
         "_declared",
+        "_eof",
         "_expect",
         "_fields",
         "_head_bytes",
         "_headers",
+        "_last",
         "_parser",
         "_parsing",
         "_phase",
@@ -120,6 +133,8 @@ class Connection(asyncio.Protocol):
         self._phase = _HEAD
         self._timed = -1
         self._seen = False
+        self._eof = False
+        self._last = False
         self._begin()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -131,14 +146,14 @@ class Connection(asyncio.Protocol):
             self._arm()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.shared.open.discard(self)
+        self.shared.forget(self)
         for exchange in (self._active, self._parsing, *self._queue):
             if exchange is not None:
                 exchange.disconnect()
         self._queue.clear()
 
     def data_received(self, data: bytes) -> None:
-        if self._phase == _LINGER:
+        if self._phase == _LINGER or self._last:
             return
         try:
             if self._phase == _HEAD or self._phase == _IDLE:
@@ -161,6 +176,7 @@ class Connection(asyncio.Protocol):
         if self._phase == _BODY or (self._phase == _HEAD and self._seen):
             self._refuse(_Refused("invalid_input", "the request ended too early"))
             return True
+        self._eof = True
         return self._active is not None  # it may have closed only its own side
 
     def pause_writing(self) -> None:
@@ -218,6 +234,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         self._phase = _WORK
         if self._parsing is not None:
+            self._last = self._last or not self._parsing.keep_alive
             self._parsing.end()
             self._parsing = None
         if self._active is None:
@@ -229,6 +246,8 @@ class Connection(asyncio.Protocol):
         self._active = None
         if not exchange.keep_alive or not exchange.complete:
             self._end(exchange.complete)
+        elif self._eof and not self._queue:
+            self.transport.close()
         elif self._queue:
             self._start(self._queue.popleft())
             if not self._queue:
@@ -251,7 +270,7 @@ class Connection(asyncio.Protocol):
         waiting = self._timed
         if waiting == _BODY or (waiting == _HEAD and self._seen):
             self._refuse(_Refused("request_timeout", "the request did not arrive in time"))
-        elif waiting == _HEAD or waiting == _IDLE:
+        elif waiting in (_HEAD, _IDLE):
             self.transport.close()
             self.deadline = inf
         else:
@@ -319,9 +338,11 @@ class Connection(asyncio.Protocol):
     def _refuse(self, refused: _Refused) -> None:
         """Answer an error that is not the application's, and end the connection."""
         exchange = self._active
-        if self.transport.is_closing() or self._queue or (exchange is not None and exchange.complete):
+        if self._last or self.transport.is_closing():
+            return
+        if exchange is not None and exchange is not self._parsing:
             # An answer is owed to an earlier request, and an error out of turn would be taken for it.
-            self.transport.abort()
+            self._end_after_answers()
             return
         path = self._url.partition(b"?")[0].decode("latin-1")
         status, headers, body = self.shared.app.refusal(path, refused.code, refused.message)
@@ -330,6 +351,15 @@ class Connection(asyncio.Protocol):
             exchange.disconnect()
         self._active = self._parsing = None
         self._end(clean=False)
+
+    def _end_after_answers(self) -> None:
+        self._last = True
+        if self._queue and self._queue[-1] is self._parsing:
+            self._queue.pop()
+        owed = self._queue[-1] if self._queue else self._active
+        if owed is not None:
+            owed.keep_alive = False
+        self._phase = _WORK
 
     def _end(self, clean: bool) -> None:
         """Close; where more may be on its way, first say so and read on for a while: an answer must not be

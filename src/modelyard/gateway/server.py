@@ -54,13 +54,5 @@ async def serve(listener: socket.socket, control_url: str, token: str, home: Hom
     await stopped.wait()
     server.close()
     follower.cancel()
-    await _drain(connections, limits.drain_seconds)
+    await connections.drain(limits.drain_seconds)
     await fleet.stop()
-
-
-async def _drain(connections: Connections, seconds: float) -> None:
-    connections.close_idle()
-    until = asyncio.get_running_loop().time() + seconds
-    while connections.open and asyncio.get_running_loop().time() < until:
-        await asyncio.sleep(0.02)
-    connections.abort()

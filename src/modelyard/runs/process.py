@@ -5,6 +5,7 @@ standard output.
 Exit status 0: succeeded; 1: failed or cancelled, as the outcome says; 2: there is no attempt to make.
 """
 
+import errno
 import logging
 import os
 import shutil
@@ -27,6 +28,7 @@ from modelyard.types.run import RunOutcome, RunSpec
 _log = logging.getLogger("modelyard.run")
 _FLUSH_SECONDS = 30.0  # control is started again in 5 s
 _FLUSH_SECONDS_STOPPING = 2.0  # within the launcher's patience
+_NO_MEMORY = ("can't allocate memory", "bad_alloc", "bad allocation")  # torch's, C++'s and ONNX Runtime's
 _STOP_SECONDS = 6.0  # between being told to stop and ending the process, work or no work
 
 
@@ -123,9 +125,10 @@ def _read_arguments(argv: list[str]) -> tuple[Path, RunSpec]:
 
 def _general(error: Exception) -> dict[str, str]:
     """Our own bugs and our libraries': the traceback is in the log, the message has no path in it."""
-    # torch's allocator raises a RuntimeError of this text.
-    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+    if isinstance(error, MemoryError) or any(text in str(error) for text in _NO_MEMORY):
         return {"code": "out_of_memory", "message": "the run needed more memory than it may use"}
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return {"code": "disk_full", "message": "the run found no space left on its disk"}
     return {
         "code": "internal",
         "message": f"the run failed inside ({type(error).__name__}); its log says where",

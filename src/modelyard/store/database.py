@@ -49,8 +49,12 @@ def open_database(url: str | None, file: Path) -> Database:
     """Open and migrate. `url` None means SQLite in `file`. Raises InvalidInput for a URL of another kind and
     MissingExtra where the driver is not installed."""
     engine = _engine(_parse(url, file))
-    with engine.execution_options(modelyard_write=True).begin() as connection:
-        migrate(connection)
+    try:
+        with engine.execution_options(modelyard_write=True).begin() as connection:
+            migrate(connection)
+    except BaseException:
+        engine.dispose()
+        raise
     return Database(engine)
 
 

@@ -21,7 +21,8 @@ class Dataset(Owned, Base):
 
 
 class DatasetVersion(Owned, Base):
-    """`manifest` is types.dataset.DatasetManifest; `extra` the files beside it (profiles) as {path: FileEntry}."""
+    """`manifest` is types.dataset.DatasetManifest; `beside` the files that it does not name
+    (dataset.json itself, profiles) as {path: FileEntry}."""
 
     __tablename__ = "dataset_versions"
     __table_args__ = (UniqueConstraint("dataset_id", "number"), UniqueConstraint("dataset_id", "digest"))
@@ -31,7 +32,7 @@ class DatasetVersion(Owned, Base):
     number: Mapped[int]
     digest: Mapped[str] = mapped_column(index=True)
     manifest: Mapped[dict[str, Any]]
-    extra: Mapped[dict[str, Any]]
+    beside: Mapped[dict[str, Any]]
     run_id: Mapped[str | None] = mapped_column(ForeignKey("runs.id"))
     created_at: Mapped[float]
 

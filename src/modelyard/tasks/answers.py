@@ -44,17 +44,16 @@ def class_answers(
 ) -> list[list[dict[str, Any]]]:
     """`probabilities` [rows, classes] as {"label", "score"} by falling score, a list a row. `top_k` is the
     default: None for all classes."""
-    given = resolve(ClassParameters, parameters, "parameters")
+    given = resolve(ClassParameters, parameters, "parameters") if parameters else ClassParameters()
     if given.function_to_apply not in (None, "softmax"):
         raise InvalidInput("unknown function_to_apply", came=given.function_to_apply, allowed="softmax")
     if given.top_k is not None and given.top_k < 1:
         raise InvalidInput("top_k is out of range", came=given.top_k, allowed="1 or more")
     p = finite(outputs["probabilities"])
-    order = np.argsort(-p, axis=1, kind="stable")[:, : given.top_k or top_k or len(labels)]
-    scores = np.take_along_axis(p, order, axis=1).tolist()
+    order = np.argsort(-p, axis=1, kind="stable")[:, : given.top_k or top_k or len(labels)].tolist()
     return [
-        [{"label": labels[k], "score": score} for k, score in zip(row, row_scores, strict=True)]
-        for row, row_scores in zip(order.tolist(), scores, strict=True)
+        [{"label": labels[k], "score": scores[k]} for k in row]
+        for row, scores in zip(order, p.tolist(), strict=True)
     ]
 
 

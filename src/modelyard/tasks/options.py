@@ -1,5 +1,6 @@
 """Reading a user's mapping into a frozen msgspec struct, strictly, with errors that help."""
 
+import functools
 import math
 import types
 import typing
@@ -33,7 +34,7 @@ def _check_keys(struct: type[Any], given: object, where: str) -> None:
             f"{where} must be a mapping", came=type(given).__name__, allowed=struct.__struct_fields__
         )
     known = (*struct.__struct_fields__, *_tag_field(struct))
-    hints = typing.get_type_hints(struct)
+    hints = _hints(struct)  # type: ignore[arg-type]  # a class is hashable
     for key, value in given.items():
         if key not in known:
             raise UnknownName("key", str(key), known, where=where)
@@ -41,6 +42,11 @@ def _check_keys(struct: type[Any], given: object, where: str) -> None:
             inner = _struct_for(hints[key], value, f"{where}.{key}")
             if inner is not None:
                 _check_keys(inner, value, f"{where}.{key}")
+
+
+@functools.cache
+def _hints(struct: type[Any]) -> dict[str, Any]:
+    return typing.get_type_hints(struct)
 
 
 def _struct_for(hint: object, value: Mapping[str, Any], where: str) -> type[Any] | None:

@@ -94,7 +94,7 @@ class Loop:
             self.best = {name: value.clone() for name, value in self.module.state_dict().items()}
         self.state.epoch = epoch
         self.job.reporter.metrics(epoch, values)
-        self.job.reporter.progress(epoch, self.epochs, f"epoch {epoch} of {self.epochs}")
+        self._progress(epoch, epoch)
 
     def _train(self, epoch: int) -> float:
         """One pass over the training rows; the mean loss of its batches."""
@@ -104,6 +104,7 @@ class Loop:
         for number, start in enumerate(range(0, len(order), self.given.batch_size)):
             if number % _CHECKED == 0:
                 self.job.reporter.check()
+                self._progress(epoch - 1 + number / self.steps_per_epoch, epoch)
             rows = order[start : start + self.given.batch_size]
             self._set_rate(epoch, number)
             loss = loss_of(self.module(self.x[rows]), self.y[rows])
@@ -116,6 +117,9 @@ class Loop:
         mean = float(total) / len(order)
         _demand_finite(mean, self.given, epoch)
         return mean
+
+    def _progress(self, done: float, epoch: int) -> None:
+        self.job.reporter.progress(done, self.epochs, f"epoch {epoch} of {self.epochs}")
 
     def _set_rate(self, epoch: int, number: int) -> None:
         step = (epoch - 1) * self.steps_per_epoch + number

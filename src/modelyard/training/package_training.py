@@ -3,7 +3,7 @@
 import hashlib
 import importlib
 import json
-import logging
+import math
 import time
 from importlib import metadata
 from pathlib import Path
@@ -26,7 +26,6 @@ from modelyard.types.package import Lineage, Manifest
 from modelyard.types.report import FitVerdict
 from modelyard.types.run import Reporter
 
-_log = logging.getLogger(__name__)
 _COMPARED: Final = 2000  # rows on which the export is compared with the framework, beyond the golden ones
 _SCORED: Final = 10_000  # training rows of the fit verdict
 
@@ -138,7 +137,16 @@ def _labels(task: Task, dataset: Dataset, target: str) -> tuple[str, ...]:
     from modelyard.tasks.answers import label_name
 
     values = dataset.columns(None, [target])[target].tolist()
-    return tuple(sorted({name for value in values if (name := label_name(value)) is not None}))
+    names = {name for value in values if (name := label_name(value)) is not None}
+    return tuple(sorted(names, key=_by_value))
+
+
+def _by_value(name: str) -> tuple[float, str]:
+    """Numbers by value and before all else, as a data set sorts its classes."""
+    try:
+        return float(name), name
+    except ValueError:
+        return math.inf, name
 
 
 def _job(task: Task, recipe: Recipe, data: _Data, checkpoints: Path, attempt: int, reporter: Reporter) -> Job:

@@ -84,7 +84,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values; `parse_recipe` of it is this recipe again."""
-        whole: dict[str, Any] = msgspec.to_builtins(self)
+        whole: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
         whole["net"] = {"name": self.net.name, **self.net.config}
         return whole
 
@@ -176,5 +176,5 @@ def _check_training_keys(struct: type[Any], given: Mapping[str, Any], net: str) 
 
 def _whole(struct: type[msgspec.Struct], given: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Options with every default, as JSON values."""
-    whole: dict[str, Any] = msgspec.to_builtins(resolve(struct, given, where))
+    whole: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(resolve(struct, given, where)))
     return whole

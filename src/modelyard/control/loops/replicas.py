@@ -26,6 +26,7 @@ _PAUSE: Final = 1.0
 _PAUSE_STARTING: Final = 0.05
 _LINGER: Final = 2.0  # seconds from a route's last word of a replica to its SIGTERM
 _PROBES_AT_ONCE: Final = 8
+_CRASHES: Final = 3  # starts after which it is called failed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +127,6 @@ class ReplicaLoop:
         if self._life(wanted, table) in self._answered:
             return ReplicaStatus(state="ready", address=address, restarts=restarts)
         fault = status.fault or _crash(status)
-        state: str = "failed" if fault else "starting"
         return ReplicaStatus(state="failed" if fault else "starting", address=address, error=fault, restarts=restarts)
 
     def _id(self, wanted: WantedReplica) -> str:
@@ -157,8 +157,8 @@ class ReplicaLoop:
 
 
 def _crash(status: ProcessStatus) -> dict[str, str] | None:
-    """A replica that ended before it ever answered, and left no word of why."""
-    if status.phase not in ("waiting", "ended") or status.exit_code is None:
+    """A replica that ends again and again before it answers, and leaves no word of why."""
+    if status.phase not in ("waiting", "ended") or status.exit_code is None or status.starts < _CRASHES:
         return None
     code = status.exit_code
     how = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"

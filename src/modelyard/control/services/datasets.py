@@ -18,7 +18,7 @@ from modelyard.store.links import link, unlink
 from modelyard.store.work import Dataset, DatasetVersion, Run, RunInput
 from modelyard.types.dataset import DATASET_MANIFEST_NAME, DatasetManifest
 from modelyard.types.ids import new_id
-from modelyard.types.package import FileEntry, encode_manifest, manifest_digest
+from modelyard.types.package import FileEntry
 from modelyard.types.run import END_STATES
 
 
@@ -49,10 +49,11 @@ class DatasetView:
 
 @dataclass(frozen=True, kw_only=True)
 class FoundDataset:
-    """What a run made: the manifest, and the profile's files beside it; all of them are blobs already."""
+    """What a run made: the manifest, and the files that it does not name: dataset.json itself, whose digest is the
+    version's, and the profile. All of them are blobs already."""
 
     manifest: DatasetManifest
-    extra: dict[str, FileEntry]
+    beside: dict[str, FileEntry]
 
 
 def list_datasets(platform: Platform, tenant: str, request: PageRequest) -> Page[DatasetView]:
@@ -98,7 +99,7 @@ def delete_version(platform: Platform, tenant: str, name: str, version: str) -> 
 def publish(session: Session, run: Run, name: str, found: FoundDataset, now: float) -> DatasetVersion:
     """The version of what a run made: a new one, or the one that has this content already."""
     dataset = _get_or_make(session, run.tenant, name, now)
-    digest = manifest_digest(found.manifest)
+    digest = found.beside[DATASET_MANIFEST_NAME].sha256
     same = select(DatasetVersion).where(DatasetVersion.dataset_id == dataset.id, DatasetVersion.digest == digest)
     if (there := session.scalar(same)) is not None:
         return there
@@ -109,7 +110,7 @@ def publish(session: Session, run: Run, name: str, found: FoundDataset, now: flo
         number=dataset.next_number,
         digest=digest,
         manifest=msgspec.to_builtins(found.manifest),
-        extra=msgspec.to_builtins(found.extra),
+        beside=msgspec.to_builtins(found.beside),
         run_id=run.id,
         created_at=now,
     )
@@ -123,9 +124,7 @@ def publish(session: Session, run: Run, name: str, found: FoundDataset, now: flo
 def files_of(row: DatasetVersion) -> dict[str, FileEntry]:
     """Every file of a version by its name, the manifest among them."""
     manifest = msgspec.convert(row.manifest, DatasetManifest)
-    extra = msgspec.convert(row.extra, dict[str, FileEntry])
-    own = FileEntry(sha256=row.digest, size=len(encode_manifest(manifest)))
-    return {**extra, **manifest.files, DATASET_MANIFEST_NAME: own}
+    return {**msgspec.convert(row.beside, dict[str, FileEntry]), **manifest.files}
 
 
 def materialise(platform: Platform, session: Session, version_id: str, folder: Path) -> None:

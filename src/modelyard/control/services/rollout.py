@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from modelyard.control.platform import Platform
 from modelyard.control.services.deployments import versions_of
-from modelyard.store.registry import Deployment, DeploymentVersion, Model, ModelVersion
+from modelyard.store.registry import Deployment, DeploymentVersion, ModelVersion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +88,3 @@ def _wanted(row: Deployment, version: ModelVersion, replica: int) -> WantedRepli
         replica=replica,
     )
 
-
-def model_of(session: Session, row: Deployment) -> Model:
-    return session.get_one(Model, row.model_id)

@@ -150,7 +150,7 @@ def _create_datasets() -> None:
         sa.Column("number", sa.Integer, nullable=False),
         _text("digest", index=True),
         _json("manifest"),
-        _json("extra"),
+        _json("beside"),
         _refers("run_id", "runs", nullable=True),
         _number("created_at"),
         sa.UniqueConstraint("dataset_id", "number"),

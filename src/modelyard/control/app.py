@@ -1,0 +1,42 @@
+"""The application: the routes behind the door, and the loops for as long as it lives."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from modelyard import __version__
+from modelyard.control import answers
+from modelyard.control.door import Door
+from modelyard.control.platform import Platform
+from modelyard.control.routes import datasets, deployments, internal, keys, models, runs, status, uploads
+from modelyard.control.services.keys import authenticate
+
+_ROUTERS = tuple(m.router for m in (status, uploads, datasets, runs, models, deployments, keys, internal))
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def create_app(platform: Platform, lifespan: Lifespan | None = None) -> FastAPI:
+    """The routes, without the door; see `behind_door`."""
+    app = FastAPI(
+        title="Modelyard", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan or _no_loops
+    )
+    app.state.platform = platform
+    app.router.redirect_slashes = False
+    answers.install(app)
+    for router in _ROUTERS:
+        app.include_router(router)
+    return app
+
+
+def behind_door(app: FastAPI) -> ASGIApp:
+    """What is served: no request reaches a route but through the door."""
+    platform: Platform = app.state.platform
+    return Door(app, authenticate=lambda key: authenticate(platform, key), host=platform.config.control_host)
+
+
+@asynccontextmanager
+async def _no_loops(app: FastAPI) -> AsyncIterator[None]:
+    yield

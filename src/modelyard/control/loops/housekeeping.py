@@ -1,0 +1,28 @@
+"""What has to be forgotten: uploads of yesterday, old idempotency keys, blobs that nothing refers to."""
+
+import logging
+from typing import Final
+
+from modelyard.control.platform import Platform
+from modelyard.control.services import idempotency, run_folders, uploads
+from modelyard.store.garbage import collect_garbage
+
+_log = logging.getLogger(__name__)
+_EVERY: Final = 600.0
+_GRACE: Final = 3600.0  # longer than a write is on its way
+
+
+class Housekeeping:
+    """`step` is called by one thread alone."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+
+    def step(self) -> float:
+        uploads.expire(self._platform)
+        idempotency.forget_old(self._platform)
+        run_folders.clear_ended(self._platform)
+        platform = self._platform
+        collected = collect_garbage(platform.database, platform.blobs, platform.home, grace=_GRACE)
+        _log.info("collected %s", collected)
+        return _EVERY

@@ -1,0 +1,1 @@
+"""The management API: one file a noun, each route a line or two over its service."""

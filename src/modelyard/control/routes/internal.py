@@ -1,0 +1,75 @@
+"""What our own processes ask: the gateway for snapshots, runs to be heard. Each shows a token of its own."""
+
+import asyncio
+import hmac
+from collections.abc import AsyncIterator
+from typing import Final
+
+import msgspec
+from fastapi import APIRouter, Request
+from fastapi.responses import Response, StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from modelyard.cluster.secret import gateway_token
+from modelyard.control.platform import Platform
+from modelyard.control.routes.request import Here
+from modelyard.control.services import run_events, snapshots
+from modelyard.errors import InvalidInput, Unauthorized
+from modelyard.types.run import RunEvents
+
+router = APIRouter(prefix="/internal", include_in_schema=False)
+_HEARTBEAT: Final = 5.0  # seconds between two lines, at most
+_events = msgspec.json.Decoder(RunEvents)
+
+
+@router.get("/snapshots")
+async def stream_snapshots(request: Request, platform: Here) -> StreamingResponse:
+    """One Snapshot a line, now and at each change; an empty line where nothing changed for 5 s."""
+    if not hmac.compare_digest(_token(request).encode(), gateway_token(platform.secret).encode()):
+        raise Unauthorized("this is the gateway's alone")
+    return StreamingResponse(_lines(platform), media_type="application/x-ndjson")
+
+
+@router.post("/runs/{run}/events")
+async def events(request: Request, platform: Here, run: str) -> Response:
+    """410 tells an attempt that it is not the run's any more."""
+    try:
+        said = _events.decode(await request.body())
+    except msgspec.MsgspecError as error:
+        raise InvalidInput(f"events of a run: {error}") from None
+    reply = await run_in_threadpool(run_events.receive, platform, run, _token(request), said)
+    return Response(msgspec.json.encode(reply), media_type="application/json")
+
+
+def _token(request: Request) -> str:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+async def _lines(platform: Platform) -> AsyncIterator[bytes]:
+    loop, changed = asyncio.get_running_loop(), asyncio.Event()
+
+    def tell() -> None:
+        loop.call_soon_threadsafe(changed.set)
+
+    platform.changes.listen(tell)
+    last = b""
+    try:
+        while not platform.closing.is_set():
+            changed.clear()
+            line = await run_in_threadpool(snapshots.snapshot, platform) if platform.readiness.looked.is_set() else b""
+            if line != last or not line:
+                yield line + b"\n"
+                last = line
+            while not await _within(changed, _HEARTBEAT):
+                yield b"\n"
+    finally:
+        platform.changes.forget(tell)
+
+
+async def _within(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False

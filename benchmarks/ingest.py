@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import machine
 
@@ -49,7 +50,7 @@ def make(path: Path, size: int, seed: int) -> int:
     classes = np.array(["setosa", "versicolor", "virginica"])
     rows, writer = 0, None
     while writer is None or path.stat().st_size < size:
-        columns = {f"number_{place}": generator.normal(size=GROUP_ROWS) for place in range(6)}
+        columns: dict[str, Any] = {f"number_{place}": generator.normal(size=GROUP_ROWS) for place in range(6)}
         columns["integer"] = generator.integers(0, 2**40, GROUP_ROWS)
         columns["text"] = np.char.add("item ", generator.integers(0, 2**40, GROUP_ROWS).astype(str))
         columns["label"] = classes[generator.integers(0, 3, GROUP_ROWS)]

@@ -67,7 +67,7 @@ def carry(yard: modelyard.Client, options: argparse.Namespace, key: str) -> None
     print(yard.deploy(name, name))
 
     say(5, "ask it over HTTP with stock clients")
-    url = f"{yard.status().gateway_url}/models/{name}"
+    url = f"{yard.gateway_url}/models/{name}"
     sample = yard.data.sample(name)
     answer = ask(url, key, recipe["task"], sample)
     print(f"the test sample's true value is {sample.label!r}; the answer is {answer}")

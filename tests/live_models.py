@@ -1,5 +1,5 @@
-"""Packages for serving tests: an image classifier, and a workbench that takes as long as it is told and fails on
-demand."""
+"""Packages for serving tests: an image classifier, and a workbench that takes as long as it is told and
+fails on demand."""
 
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,9 @@ def image_answer(pixels: Any) -> Any:
 
 
 def workbench_package(folder: Path) -> Manifest:
-    """Columns `work` and `index`: the model multiplies matrices `work` times, 0.3 ms each (of the whole batch:
-    the largest) and looks up row `index` of ten; any other, as POISON, fails the whole batch in ONNX Runtime."""
+    """Columns `work` and `index`: the model multiplies matrices `work` times, 0.3 ms each (of the whole
+    batch: the largest) and looks up row `index` of ten; any other, as POISON, fails the whole batch in
+    ONNX Runtime."""
     task = tasks.load("tabular-classification")
     schema = Schema(
         columns=tuple(

@@ -19,6 +19,14 @@ from modelyard.serving.probe import Probed, probe
 from modelyard.types.route import KeyGrant, Route, RouteVersion, Snapshot
 from waiting import wait_until
 
+TABLE = {
+    "inputs": [
+        {"name": "a", "shape": [1], "datatype": "FP64", "data": [1.0]},
+        {"name": "b", "shape": [1], "datatype": "FP64", "data": [2.0]},
+    ]
+}
+"""A good request to the small package, in the Open Inference Protocol."""
+
 SECRET = "5a" * 32
 TOKEN = "gateway-token"
 KEYS = {

@@ -8,11 +8,13 @@ Everything is imported when it is first used, so that `import modelyard` costs n
 
 from typing import TYPE_CHECKING, Any
 
+from modelyard.version import __version__
+
 if TYPE_CHECKING:
     from modelyard.client import Client as Client
     from modelyard.errors import ModelyardError as ModelyardError
 
-__version__ = "0.1.0"
+
 __all__ = ["Client", "ModelyardError", "__version__"]
 
 _LAZY = {"Client": "modelyard.client", "ModelyardError": "modelyard.errors"}

@@ -41,7 +41,7 @@ def recorder() -> Recorder:
 
 @pytest.fixture
 def add(tmp_path: Path, recorder: Recorder) -> Add:
-    """`add(source, ..., **options)` -> the opened version. Nothing but the version may be left, on an error nothing."""
+    """`add(source, ..., **options)` -> the opened version. Nothing else may be left; on an error, nothing."""
 
     def added(*sources: Path, **options: Any) -> Dataset:
         place = tmp_path / "versions"
@@ -53,7 +53,13 @@ def add(tmp_path: Path, recorder: Recorder) -> Add:
             assert (set(place.iterdir()) if place.exists() else set()) == before
             raise
         assert set(place.iterdir()) == before | {out}
-        assert names_in(out) == ["data.parquet", "dataset.json", "profile.html", "profile.json", "profile.txt"]
+        assert names_in(out) == [
+            "data.parquet",
+            "dataset.json",
+            "profile.html",
+            "profile.json",
+            "profile.txt",
+        ]
         return datasets.open_dataset(out)
 
     return added

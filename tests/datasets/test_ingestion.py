@@ -1,7 +1,6 @@
 """Files into versions: the same content gives the same version, and errors leave nothing."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -84,7 +83,9 @@ def test_a_version_does_not_depend_on_row_groups_and_files(add, tmp_path):
 def test_other_content_is_another_version(add, tmp_path):
     table = a_table(50)
     pq.write_table(table, tmp_path / "a.parquet")
-    pq.write_table(table.set_column(0, "number", [table["number"].to_numpy() + 1e-12]), tmp_path / "b.parquet")
+    pq.write_table(
+        table.set_column(0, "number", [table["number"].to_numpy() + 1e-12]), tmp_path / "b.parquet"
+    )
     first = add(tmp_path / "a.parquet", stratify=False)
     assert first.digest != add(tmp_path / "b.parquet", stratify=False).digest
     assert first.digest != add(tmp_path / "a.parquet", stratify=False, seed=1).digest
@@ -133,8 +134,12 @@ def test_a_table_says_its_columns_in_the_profile(add, tmp_path):
 
 
 def test_options_override_drop_and_name_the_label(add, tmp_path):
-    (tmp_path / "a.csv").write_text("id,zip,size,price\n" + "".join(f"{i},{i % 9},{i},{i * 2}\n" for i in range(60)))
-    version = add(tmp_path / "a.csv", columns={"zip": "category", "price": "number"}, drop=("id",), label="price")
+    (tmp_path / "a.csv").write_text(
+        "id,zip,size,price\n" + "".join(f"{i},{i % 9},{i},{i * 2}\n" for i in range(60))
+    )
+    version = add(
+        tmp_path / "a.csv", columns={"zip": "category", "price": "number"}, drop=("id",), label="price"
+    )
     kinds = {column.name: column.kind for column in version.manifest.schema.columns}
     assert kinds == {"zip": "category", "size": "integer", "price": "number"}
     assert version.manifest.schema.label == "price"
@@ -199,7 +204,7 @@ def test_messages_name_no_path(add, tmp_path):
 def test_a_column_called_split_must_be_declared(add, tmp_path):
     rows = "".join(f"{i},{'train' if i % 5 else 'test'}\n" for i in range(100))
     (tmp_path / "a.csv").write_text("x,split\n" + rows)
-    with pytest.raises(InvalidInput, match="'split'.*split_column: split"):
+    with pytest.raises(InvalidInput, match=r"'split'.*split_column: split"):
         add(tmp_path / "a.csv")
     declared = add(tmp_path / "a.csv", split_column="split", fractions={"train": 1.0})
     assert declared.manifest.split_rows == {"train": 80, "validation": 0, "test": 20}
@@ -209,9 +214,9 @@ def test_a_column_called_split_must_be_declared(add, tmp_path):
 
 
 def test_nothing_to_read(add, tmp_path):
-    with pytest.raises(InvalidInput, match="nothing to read.*digits"):
+    with pytest.raises(InvalidInput, match=r"nothing to read.*digits"):
         add()
-    with pytest.raises(InvalidInput, match="there is no file 'gone.csv'"):
+    with pytest.raises(InvalidInput, match=r"there is no file 'gone.csv'"):
         add(tmp_path / "gone.csv")
     (tmp_path / "folder").mkdir()
     with pytest.raises(InvalidInput, match="folder 'folder' has no files"):

@@ -150,7 +150,7 @@ def test_inputs_are_exactly_the_models(table):
     "value", ["NaN", "Infinity", "1e400", "9" * 5000, "true", "null", '"1"', "[1]", "1" + "0" * 309]
 )
 def test_numbers_that_are_none_are_refused(table, value):
-    text = b'{"inputs":[{"name":"a","shape":[1],"datatype":"FP64","data":[%s]},{"name":"b","shape":[1],"datatype":"FP64","data":[1]}]}'
+    text = body(column("a", [77]), column("b", [1])).replace(b"77", b"%s")
     refused(text % value.encode(), table)
     parse(text % b"1e300", table)
 

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from live_models import image_package, workbench_package
@@ -5,7 +7,15 @@ from live_serving import Control, LiveGateway, Replica, route, snapshot
 from small_package import write_package
 
 BODY_LIMIT = 4 << 20
-LIMITS = f'{{"body":{BODY_LIMIT},"buffered":{4 * BODY_LIMIT},"header_seconds":1.0,"body_seconds":1.0,"linger_seconds":1.0}}'
+LIMITS = json.dumps(
+    {
+        "body": BODY_LIMIT,
+        "buffered": 4 * BODY_LIMIT,
+        "header_seconds": 1.0,
+        "body_seconds": 1.0,
+        "linger_seconds": 1.0,
+    }
+)
 
 
 @pytest.fixture(scope="session")
@@ -23,8 +33,12 @@ class Site:
     def __init__(self, packages, folder):
         self.packages = packages
         self.replicas = {
-            name: Replica(packages / package, name, folder / name)
-            for name, package in (("pictures", "image"), ("table", "table"), ("bench", "workbench"))
+            name: Replica(packages / package, name, folder / name, version=version)
+            for name, package, version in (
+                ("pictures", "image", "1"),
+                ("table", "table", "7"),
+                ("bench", "workbench", "1"),
+            )
         }
         for replica in self.replicas.values():
             replica.ready()

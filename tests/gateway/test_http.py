@@ -1,4 +1,5 @@
-"""What the transport must withstand, with raw sockets. Every refusal has a request id and the dialect's error shape."""
+"""What the transport must withstand, with raw sockets. Every refusal has a request id and the dialect's
+error shape."""
 
 import gzip
 import json

@@ -1,11 +1,13 @@
-"""Writers that are killed: `python killed_writer.py HOME N` forks N of them, the k-th of which dies of SIGKILL before
-its k-th change of the disk. A line on standard output acknowledges a write."""
+"""Writers that are killed: `python killed_writer.py HOME N` forks N of them, the k-th of which dies of
+SIGKILL before its k-th change of the disk. A line on standard output acknowledges a write."""
 
 import os
 import signal
 import sys
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy import Engine, event
 
 from modelyard.home import Home
 from modelyard.store.blobs import BlobStore
@@ -20,19 +22,23 @@ def die_before(count: int) -> None:
     """Let the process kill itself instead of making its `count`-th change."""
     left = count
 
+    def step(*_: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
     def counted(change: Any) -> Any:
         def wrapper(*args: Any, **options: Any) -> Any:
-            nonlocal left
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+            step()
             return change(*args, **options)
 
         return wrapper
 
     for name in CHANGES:
         setattr(os, name, counted(getattr(os, name)))
-    BlobStore.adopt = counted(BlobStore.adopt)  # type: ignore[method-assign]
+    event.listen(Engine, "before_cursor_execute", step)
+    event.listen(Engine, "commit", step)
 
 
 def write(root: Path, versions: int, dying: int) -> None:
@@ -50,7 +56,9 @@ def write(root: Path, versions: int, dying: int) -> None:
         source.write_bytes(b"file " + name.encode())
         entries = [blobs.put_bytes(b"bytes " + name.encode()), blobs.put_file(source)]
         with database.write() as session:
-            row = Upload(id=name, tenant="default", filename=name, sha256=entries[0].sha256, size=1, created_at=1.0)
+            row = Upload(
+                id=name, tenant="default", filename=name, sha256=entries[0].sha256, size=1, created_at=1.0
+            )
             session.add(row)
             session.flush()
             link(session, "default", name, entries, 1.0)

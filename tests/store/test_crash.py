@@ -1,4 +1,5 @@
-"""A writer that is killed at any of its writes loses nothing that it acknowledged, and leaves nothing half there."""
+"""A writer that is killed at any of its writes loses nothing that it acknowledged, and leaves nothing half
+there."""
 
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from modelyard.store.garbage import collect_garbage
 from modelyard.store.tables import BlobLink, Upload
 
 WRITER = Path(__file__).with_name("killed_writer.py")
-WRITERS = 60  # a writer makes about 50 changes before it ends by itself
+WRITERS = 90  # a writer makes about 80 changes before it ends by itself
 
 
 def test_kill_9_at_every_write(tmp_path: Path) -> None:

@@ -20,7 +20,9 @@ def count(database: Database) -> int:
 
 
 def test_a_row_is_read_as_it_was_written(database: Database) -> None:
-    key = Key(id="k", tenant="default", name="é", hash="h", last4="abcd", scopes=["admin"], created_at=1e9 + 0.25)
+    key = Key(
+        id="k", tenant="default", name="é", hash="h", last4="abcd", scopes=["admin"], created_at=1e9 + 0.25
+    )
     with database.write() as session:
         session.add_all([upload("one"), key])
     with database.read() as session:
@@ -30,10 +32,14 @@ def test_a_row_is_read_as_it_was_written(database: Database) -> None:
 
 
 def test_an_exception_leaves_nothing_behind(database: Database) -> None:
-    with pytest.raises(RuntimeError), database.write() as session:
-        session.add(upload("one"))
-        session.flush()
-        raise RuntimeError
+    def fail_late() -> None:
+        with database.write() as session:
+            session.add(upload("one"))
+            session.flush()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_late()
     assert count(database) == 0
 
 

@@ -12,8 +12,16 @@ NOTHING = Collected(blobs=0, leftovers=0, folders=0)
 
 def version(digest: str) -> list[object]:
     model = Model(id="m", tenant="default", name="m", task="t", next_number=2, created_at=1.0)
-    row = ModelVersion(id="v", tenant="default", model_id="m", number=1, digest=digest, manifest={}, summary={},
-                       created_at=1.0)  # fmt: skip
+    row = ModelVersion(
+        id="v",
+        tenant="default",
+        model_id="m",
+        number=1,
+        digest=digest,
+        manifest={},
+        summary={},
+        created_at=1.0,
+    )
     return [model, row]
 
 

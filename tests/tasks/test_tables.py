@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from modelyard import tasks
 from modelyard.errors import InvalidInput, UnknownName
-from modelyard.tasks import tables
+from modelyard.tasks import tables, timestamps
 from modelyard.types.dataset import Column, Schema
 
 TASK = tasks.load("tabular-classification")
@@ -110,7 +110,7 @@ def test_rare_categories_share_the_place_of_unseen_ones() -> None:
 def test_timestamps_become_parts() -> None:
     seconds = np.array([[datetime.datetime(2020, 6, 15, 13, tzinfo=datetime.UTC).timestamp()], [np.nan]])
     days = (datetime.date(2020, 6, 15) - datetime.date(1970, 1, 1)).days
-    parts = tables._time_parts(seconds)
+    parts = timestamps.parts(seconds)
     assert parts[0].tolist() == [days, 6, 0, 13]  # a Monday
     assert np.isnan(parts[1]).all()
 

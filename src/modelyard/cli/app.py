@@ -9,7 +9,6 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 from typer.main import get_command
 
-from modelyard import __version__
 from modelyard.cli import (
     data,
     deployments,
@@ -26,6 +25,7 @@ from modelyard.cli import (
 )
 from modelyard.cli.output import print_error, print_failure
 from modelyard.errors import ModelyardError
+from modelyard.version import __version__
 
 app = typer.Typer(
     name="yard",

@@ -1,5 +1,6 @@
 """`yard data`."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from modelyard.client.data import DataOptions, Dataset
 from modelyard.client.record import when
 from modelyard.client.runs import Run
 
-app = typer.Typer(help="Data sets: add, list, show.", no_args_is_help=True)
+app = typer.Typer(help="Data sets: add, list, show, sample.", no_args_is_help=True)
 
 Paths = Annotated[
     list[Path] | None,
@@ -117,11 +118,33 @@ def show_(name: Annotated[str, typer.Argument(help="NAME or NAME:VERSION.")], as
     """Show a data set's versions, or one version's schema and profile."""
     base, _, version = name.partition(":")
     if version:
-        raw = client().data.version(base, version)
+        raw = client().data.version(base, version) | {"name": base}
+        raw["profile"] = client().data.profile(base, version)
         show(raw, as_json, *_version_faces(raw))
     else:
         found = client().data.show(base)
         show(found.raw, as_json, *_faces(found))
+
+
+@app.command()
+def sample(
+    name: Annotated[str, typer.Argument(help="NAME or NAME:VERSION.")],
+    row: Annotated[int, typer.Option(min=0, help="Which row of the split, from 0.")] = 0,
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    out: Annotated[
+        Path | None, typer.Option(help="Where an image goes, or a table's row as JSON.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Take one row of a data set, to ask a deployment with."""
+    found = client().data.sample(name, row, split)
+    files = {k: v for k, v in found.features.items() if isinstance(v, bytes)}
+    if out is not None:
+        content = next(iter(files.values())) if files else json.dumps(found.features).encode()
+        out.write_bytes(content)
+    shown = {k: f"{len(v)} bytes" if isinstance(v, bytes) else v for k, v in found.features.items()}
+    said = [("written", out), ("true value", found.label)]
+    show(found.raw, as_json, facts([*shown.items(), *said] if out is None else said))
 
 
 def _faces(found: Dataset) -> list[Any]:

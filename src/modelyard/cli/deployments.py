@@ -33,7 +33,7 @@ def deploy(
     if not no_wait:
         with watching(as_json) as watcher:
             made = client().deployments.wait(
-                name, timeout, lambda d: watcher.upload(d.ready, d.replicas, "starting")
+                name, timeout, lambda d: watcher.upload(d.ready, d.wanted, "starting")
             )
     show(made.raw, as_json, *_faces(made), f"Ask it with: yard predict {name} INPUT")
 
@@ -43,7 +43,7 @@ def list_(limit: Annotated[int, typer.Option(min=1)] = 50, as_json: Json = False
     """List deployments."""
     found = client().deployments.list(limit)
     rows = [
-        (d.name, d.model, _versions(d), d.state, f"{d.ready}/{d.replicas}", when(d.raw.get("created_at")))
+        (d.name, d.model, _versions(d), d.state, f"{d.ready}/{d.wanted}", when(d.raw.get("created_at")))
         for d in found
     ]
     columns = ("name", "model", "versions", "state", "ready", "made")
@@ -92,7 +92,7 @@ def _faces(found: Deployment) -> list[Any]:
                 ("model", found.model),
                 ("versions", _versions(found)),
                 ("state", found.state),
-                ("ready", f"{found.ready} of {found.replicas}"),
+                ("ready", f"{found.ready} of {found.wanted}"),
                 ("address", f"{client().gateway_url}/models/{found.name}"),
                 ("error", (found.error or {}).get("message")),
             ]

@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 import typer
 
-from modelyard.cli.output import Json, facts, show, table
+from modelyard.cli.output import Json, facts, figures, show, table
 from modelyard.cli.platform import client
-from modelyard.client.models import Model
+from modelyard.client.models import Model, split_reference
 from modelyard.client.record import when
 
 app = typer.Typer(help="Models: list, show, alias.", no_args_is_help=True)
@@ -27,7 +27,7 @@ def show_(
 ) -> None:
     """Show a model's versions, or one version with its figures."""
     if ":" in model or "@" in model:
-        raw = client().models.version(model)
+        raw = client().models.version(model) | {"name": split_reference(model)[0]}
         show(raw, as_json, *_version_faces(raw))
     else:
         found = client().models.show(model)
@@ -57,7 +57,7 @@ def _faces(found: Model) -> list[Any]:
     rows = [
         (
             v["version"],
-            v.get("summary") or v.get("metrics"),
+            figures(v.get("summary") or {}),
             v.get("digest", "")[:12],
             when(v.get("created_at")),
         )
@@ -73,10 +73,10 @@ def _version_faces(raw: dict[str, Any]) -> list[Any]:
     return [
         facts(
             [
-                ("model", f"{raw.get('name') or raw.get('model') or ''}:{raw.get('version', '')}"),
+                ("model", f"{raw['name']}:{raw['version']}"),
                 ("task", raw.get("task") or manifest.get("task")),
                 ("net", net.get("name")),
-                ("figures", raw.get("summary") or raw.get("metrics")),
+                ("figures", figures(raw.get("summary") or {})),
                 ("labels", manifest.get("labels")),
                 ("reports", [r.get("id", r) if isinstance(r, dict) else r for r in raw.get("reports") or ()]),
                 ("digest", raw.get("digest")),

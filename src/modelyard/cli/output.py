@@ -67,6 +67,16 @@ def text(value: Any) -> str:
     return str(value)
 
 
+def figures(summary: dict[str, Any]) -> str:
+    """What a run or a version is known by: "accuracy 0.9944 (0.9833 to 1) on test", or rows and splits."""
+    if "metric" not in summary:
+        return text({k: v for k, v in summary.items() if k != "digest"})
+    said = f"{summary['metric']} {text(summary.get('value'))}"
+    if summary.get("low") is not None and summary.get("high") is not None:
+        said += f" ({text(summary['low'])} to {text(summary['high'])})"
+    return said + (f" on {summary['split']}" if summary.get("split") else "")
+
+
 def print_error(error: ModelyardError, as_json: bool) -> None:
     """An error of ours, with the notes that it carries."""
     print_failure(error.code, error.message, as_json, hint="\n".join(getattr(error, "__notes__", ())) or None)

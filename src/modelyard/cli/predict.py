@@ -3,7 +3,7 @@
 import csv
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -95,9 +95,13 @@ def _cell(said: str | None) -> Any:
 
 
 def _face(answer: Any) -> Any:
-    if isinstance(answer, Sequence) and not isinstance(answer, str) and answer:
-        if all(isinstance(a, dict) for a in answer):
-            columns = list(answer[0])
-            return table(columns, [[a.get(c) for c in columns] for a in answer], "")
-        return "\n".join(text(a) for a in answer)
-    return text(answer)
+    """A table of one row's answers, or of the first answer of each row."""
+    if not isinstance(answer, list) or not answer:
+        return text(answer)
+    if all(isinstance(row, list) and row and isinstance(row[0], dict) for row in answer):
+        columns = list(answer[0][0])
+        return table(["row", *columns], [[i, *(r[0][c] for c in columns)] for i, r in enumerate(answer)], "")
+    if all(isinstance(a, dict) for a in answer):
+        columns = list(answer[0])
+        return table(columns, [[a.get(c) for c in columns] for a in answer], "")
+    return "\n".join(text(a) for a in answer)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from modelyard.cli.output import Json, facts, show, table
+from modelyard.cli.output import Json, facts, figures, show, table
 from modelyard.cli.platform import client
 from modelyard.client.record import when
 from modelyard.client.runs import Run
@@ -20,7 +20,7 @@ Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on until the ru
 def list_(limit: Annotated[int, typer.Option(min=1)] = 20, as_json: Json = False) -> None:
     """List runs, the newest first."""
     found = client().runs.list(limit)
-    rows = [(r.id, r.kind, r.state, when(r.raw.get("created_at")), r.summary) for r in found]
+    rows = [(r.id, r.kind, r.state, when(r.raw.get("created_at")), figures(r.summary)) for r in found]
     face = table(("run", "kind", "state", "queued", "figures"), rows, "No run yet.")
     show([r.raw for r in found], as_json, face)
 
@@ -66,7 +66,10 @@ def faces(run: Run, metrics: dict[str, Any] | None = None) -> list[Any]:
                 ("attempt", run.raw.get("attempt")),
                 ("progress", None if run.ended else done),
                 ("queued", when(run.raw.get("created_at"))),
-                ("figures", run.summary),
+                ("figures", figures(run.summary)),
+                ("net", run.summary.get("net")),
+                ("fit", run.summary.get("fit")),
+                ("seconds", run.summary.get("seconds")),
                 ("metrics", metrics),
                 ("made", {kind: _named(made) for kind, made in run.outputs.items()}),
                 ("error", (run.error or {}).get("message")),
@@ -83,4 +86,4 @@ def started(run: Run, as_json: bool) -> None:
 def _named(made: Any) -> Any:
     if isinstance(made, dict) and "name" in made and "version" in made:
         return f"{made['name']}:{made['version']}"
-    return made
+    return made.get("id", made) if isinstance(made, dict) else made

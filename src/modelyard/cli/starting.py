@@ -50,7 +50,7 @@ def foreground(home: Home, config: PlatformConfig, announce: Callable[[], None])
 
 
 def detached(home: Home, config: PlatformConfig) -> None:
-    """Start a launcher that outlives this command; returns when all answers. Raises what made the start fail."""
+    """Start a launcher that outlives this command, and wait until all answers. Raises why it does not."""
     argv = [sys.executable, "-m", "modelyard.cluster.launcher", "--home", str(home.root)]
     environment = os.environ | {"PYTHONSAFEPATH": "1"}
     with (home.logs / "launcher.log").open("ab") as log:

@@ -14,6 +14,7 @@ from modelyard.cluster.platform import read_config
 from modelyard.errors import ModelyardError, Unavailable
 from modelyard.home import Home
 
+_SAID = ("url", "gateway_url", "processes")  # of control's answer: shown by other means
 _DOWN = "Modelyard is not running here. Start it with: yard up"
 
 
@@ -63,9 +64,7 @@ def _faces(raw: dict[str, Any]) -> list[Any]:
     if rows:
         faces.append(table(("process", "phase", "pid", "starts", "started", "last end"), rows, ""))
     if raw["control"]:
-        faces.append(
-            facts((k.replace("_", " "), v) for k, v in raw["control"].items() if not k.endswith("_url"))
-        )
+        faces.append(facts((k.replace("_", " "), v) for k, v in raw["control"].items() if k not in _SAID))
     else:
         faces.append(f"control does not answer: {raw['error']['message']}")
     return faces

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelyard.client.record import Record
 from modelyard.client.runs import Run, Watch
+from modelyard.client.sample import Sample
 from modelyard.client.transport import at
 from modelyard.client.upload import Progress, upload
 
@@ -98,8 +99,19 @@ class Datasets:
         return Dataset(self._client.transport.get(at("datasets", name)), self._client)
 
     def version(self, name: str, version: int | str = "latest") -> dict[str, Any]:
-        """One version as the server says it, with its schema and profile."""
+        """One version as the server says it, with its manifest."""
         return dict(self._client.transport.get(at("datasets", name, "versions", version)))
+
+    def profile(self, name: str, version: int | str = "latest") -> dict[str, Any]:
+        """What was found in one version's columns (types.dataset.Profile)."""
+        path = at("datasets", name, "versions", version, "files", "profile.json")
+        return dict(self._client.transport.get(path))
+
+    def sample(self, name: str, row: int = 0, split: str = "test") -> Sample:
+        """One row of a split ("name" or "name:3"), to ask a deployment with."""
+        base, _, version = name.partition(":")
+        path = at("datasets", base, "versions", version or "latest", "sample")
+        return Sample(self._client.transport.get(path, split=split, row=row), self._client)
 
 
 def _latest(raw: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ _LOOK = 0.1  # seconds between two looks at a deployment that is waited for
 class Deployment(Record):
     """A name, the versions behind it and how far they are."""
 
-    shown: ClassVar[tuple[str, ...]] = ("name", "model", "state", "ready", "replicas")
+    shown: ClassVar[tuple[str, ...]] = ("name", "model", "state", "ready", "wanted")
 
     @property
     def name(self) -> str:
@@ -41,6 +41,11 @@ class Deployment(Record):
     def ready(self) -> int:
         """Replicas that answer."""
         return int(self.raw.get("ready") or 0)
+
+    @property
+    def wanted(self) -> int:
+        """Replicas of all versions that should be."""
+        return self.replicas * len(self.raw.get("versions") or [])
 
     @property
     def error(self) -> dict[str, Any] | None:

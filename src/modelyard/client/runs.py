@@ -106,7 +106,7 @@ class Runs:
     def metrics(self, run: str) -> dict[str, "builtins.list[builtins.list[float]]"]:
         """Metric -> its points [step, value]."""
         answer = self._client.transport.get(at("runs", run, "metrics"))
-        return dict(answer.get("metrics", answer))
+        return dict(answer["metrics"])
 
     def logs(self, run: str) -> str:
         """What it has printed until now."""

@@ -105,7 +105,9 @@ def _listen(config: PlatformConfig) -> socket.socket:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="modelyard.control", description="The management API and its loops.")
+    parser = argparse.ArgumentParser(
+        prog="modelyard.control", description="The management API and its loops."
+    )
     parser.add_argument("--home", type=Path, required=True, help="the platform's folder")
     parser.add_argument("--fault-file", type=Path, help="where to write why it cannot start")
     return parser.parse_args()

@@ -1,4 +1,5 @@
-"""Errors as the management API says them: {"error": {"code", "message", "request_id"}} with the code's status."""
+"""Errors as the management API says them: {"error": {"code", "message", "request_id"}} with the code's
+status."""
 
 import errno
 import logging
@@ -88,7 +89,9 @@ async def _on_os(request: Request, error: Exception) -> Response:
     if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE):
         return await _on_bug(request, error)
     _log.error("%s", error)
-    return _answer(request, Unavailable.code, "the platform's storage cannot be written now; nothing was changed")
+    return _answer(
+        request, Unavailable.code, "the platform's storage cannot be written now; nothing was changed"
+    )
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:

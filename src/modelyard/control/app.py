@@ -6,12 +6,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from modelyard import __version__
 from modelyard.control import answers
 from modelyard.control.door import Door
 from modelyard.control.platform import Platform
 from modelyard.control.routes import datasets, deployments, internal, keys, models, runs, status, uploads
 from modelyard.control.services.keys import authenticate
+from modelyard.version import __version__
 
 _ROUTERS = tuple(m.router for m in (status, uploads, datasets, runs, models, deployments, keys, internal))
 

@@ -22,7 +22,8 @@ from modelyard.store.tables import DEFAULT_TENANT, Tenant
 
 @contextmanager
 def only_control(home: Home) -> Iterator[None]:
-    """Hold the home, until this process ends in whatever way. Raises Conflict where another control holds it."""
+    """Hold the home, until this process ends in whatever way. Raises Conflict where another control holds
+    it."""
     fd = os.open(home.state / "control.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:

@@ -1,4 +1,5 @@
-"""What stands before every route: the request's id, its host and origin, its key, the size and form of its body.
+"""What stands before every route: the request's id, its host and origin, its key, the size and form of its
+body.
 
 Closed by default: a path needs a key with the scope `admin` unless it is named here.
 """
@@ -185,7 +186,7 @@ def _names_of(host: str) -> frozenset[str]:
 
 
 def _host_name(host: str) -> str:
-    """"localhost:8801" -> "localhost", "[::1]:8801" -> "::1"."""
+    """ "localhost:8801" -> "localhost", "[::1]:8801" -> "::1"."""
     if host.startswith("["):
         return host[1:].partition("]")[0].lower()
     return host.partition(":")[0].lower()

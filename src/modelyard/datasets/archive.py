@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
-from modelyard.datasets.entries import Entry
+from modelyard.datasets.entries import DAMAGED, Entry
 from modelyard.errors import InvalidInput, NotAllowedFormat, TooLarge
 
 MAX_ENTRIES: Final = 1_000_000
@@ -35,7 +35,7 @@ def open_archive(path: Path, name: str) -> zipfile.ZipFile:
     except (zipfile.BadZipFile, struct.error, UnicodeDecodeError, ValueError) as error:
         raise InvalidInput(f"{name!r} is not a zip that can be read") from error
     try:
-        _check_members(archive, name)
+        _check_members(archive, name, path.stat().st_size)
     except BaseException:
         archive.close()
         raise
@@ -56,14 +56,13 @@ def is_clutter(name: str) -> bool:
     return any(part.startswith(".") or part in ("__MACOSX", "Thumbs.db") for part in name.split("/"))
 
 
-def unpack(entry: Entry, folder: Path) -> Entry:
-    """Copy a member to a file with a name of ours in `folder`, for readers that need to seek."""
-    path = folder / f"member-{sum(1 for _ in folder.iterdir())}"
+def unpack(entry: Entry, path: Path) -> Entry:
+    """Copy a member to a new file at `path`, for readers that need to seek."""
     try:
         with entry.open() as source, path.open("xb") as target:
             shutil.copyfileobj(source, target, 1 << 20)
-    except (zipfile.BadZipFile, EOFError, ValueError) as error:
-        raise InvalidInput(f"{entry.name!r} cannot be unpacked: the zip is damaged") from error
+    except DAMAGED as error:
+        raise InvalidInput(f"file {entry.name!r} cannot be unpacked: the zip is damaged") from error
     return Entry(entry.name, path.stat().st_size, path=path)
 
 
@@ -98,7 +97,7 @@ def _end_record(path: Path) -> tuple[int, int]:
         return max(entries if entries != 0xFFFF else 0, end64[7]), end64[8]
 
 
-def _check_members(archive: zipfile.ZipFile, name: str) -> None:
+def _check_members(archive: zipfile.ZipFile, name: str, size: int) -> None:
     infos = archive.infolist()
     if len(infos) > MAX_ENTRIES:
         raise TooLarge(f"zip {name!r}", came=f"{len(infos):,} entries", allowed=f"at most {MAX_ENTRIES:,}")
@@ -110,6 +109,8 @@ def _check_members(archive: zipfile.ZipFile, name: str) -> None:
         seen.add(info.filename)
     unpacked = sum(info.file_size for info in infos)
     packed = max(1, sum(info.compress_size for info in infos))
+    if packed > size:  # members that overlap would hide their ratio
+        raise NotAllowedFormat(f"zip {name!r} has members of more bytes than the zip has")
     if unpacked > MAX_UNPACKED or (unpacked > RATIO_FREE and unpacked > MAX_RATIO * packed):
         raise TooLarge(
             f"zip {name!r} unpacks to too much",

@@ -4,10 +4,11 @@ refused."""
 import gzip
 import io
 import pickletools
+import warnings
 import zlib
 from typing import Final
 
-from modelyard.datasets.entries import HEAD_BYTES, Entry
+from modelyard.datasets.entries import Entry
 from modelyard.datasets.pictures import SUFFIXES, is_image
 from modelyard.errors import InvalidInput, NotAllowedFormat
 
@@ -30,6 +31,7 @@ PICKLE_SUFFIXES: Final = (
 
 _PICKLE_STARTS = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
 _TEXT_PICKLE_LIMIT = 65_536
+_MANY_OPCODES = 100
 _OTHERS = {
     b"\x93NUMPY": "npy",
     b"\x89HDF": "HDF5",
@@ -66,7 +68,7 @@ def detect(entry: Entry) -> str:
 
 def refuse_pickle(entry: Entry, head: bytes) -> None:
     """Raise NotAllowedFormat for a pickle, told by its opcodes; it is never loaded."""
-    if head.startswith(_PICKLE_STARTS) or _is_text_pickle(entry, head):
+    if head.startswith(_PICKLE_STARTS) or (not _is_known(head) and _is_text_pickle(entry, head)):
         raise refused(entry.name, "a pickle, which may hold code")
 
 
@@ -77,6 +79,12 @@ def refused(name: str, came: str) -> NotAllowedFormat:
 def _suffix(name: str) -> str:
     last = name.lower().rsplit("/", 1)[-1]
     return "." + last.rsplit(".", 1)[-1] if "." in last else ""
+
+
+def _is_known(head: bytes) -> bool:
+    """Whether the first bytes are those of a binary format that is read."""
+    starts = (b"PAR1", b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b")
+    return head.startswith(starts) or is_image(head) or _is_idx(head)
 
 
 def _by_bytes(name: str, head: bytes) -> str | None:
@@ -130,30 +138,26 @@ def _text_format(name: str, suffix: str, head: bytes) -> str:
 
 
 def _is_text_pickle(entry: Entry, head: bytes) -> bool:
-    """Protocols 0 and 1 have no mark at the start: whether the opcodes run through to a STOP at the very
-    end."""
-    if entry.size > _TEXT_PICKLE_LIMIT and not _opcodes_run(head):
-        return False
-    if entry.size <= HEAD_BYTES:
-        return _ends_in_stop(head)
+    """Protocols 0 and 1 have no mark at the start: whether the opcodes run through to a STOP at the end; of a
+    long file, whether a hundred of them run. Text fails at the first or second."""
+    runs = _opcodes(head, entry.size > len(head))
+    if not runs or entry.size <= len(head):
+        return runs > 0
     with entry.open() as file:
-        return _ends_in_stop(file.read(_TEXT_PICKLE_LIMIT)) if entry.size <= _TEXT_PICKLE_LIMIT else True
+        return _opcodes(file.read(_TEXT_PICKLE_LIMIT), entry.size > _TEXT_PICKLE_LIMIT) > 0
 
 
-def _ends_in_stop(data: bytes) -> bool:
-    try:
-        return any(op.name == "STOP" and place == len(data) - 1 for op, _, place in pickletools.genops(data))
-    except (ValueError, IndexError, UnicodeDecodeError, OverflowError):
-        return False
-
-
-def _opcodes_run(head: bytes) -> bool:
-    """Whether the first bytes of a long file read as opcodes, a hundred at least; text fails at the first or
-    second."""
-    seen = 0
-    try:
-        for _ in pickletools.genops(head):
-            seen += 1
-    except (ValueError, IndexError, UnicodeDecodeError, OverflowError):
-        return seen >= 100
-    return False
+def _opcodes(data: bytes, cut: bool) -> int:
+    """How many opcodes `data` is; 0 where it is no pickle. Of data that is cut off the end may be missing."""
+    seen, stopped = 0, False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of escapes in what is no pickle at all
+        try:
+            for opcode, _, place in pickletools.genops(data):
+                if seen == 0 and opcode.stack_before:
+                    return 0  # it would take from an empty stack
+                seen += 1
+                stopped = opcode.name == "STOP" and place == len(data) - 1
+        except (ValueError, IndexError, UnicodeDecodeError, OverflowError):
+            stopped = cut and seen >= _MANY_OPCODES
+    return seen if stopped else 0

@@ -1,15 +1,19 @@
 """Files as sources give them: on disk, or members of a zip that is read where it lies."""
 
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-from modelyard.errors import TooLarge
+from modelyard.errors import InvalidInput, TooLarge
 from modelyard.types.dataset import SPLITS
 
 HEAD_BYTES: Final = 4096
+DAMAGED: Final = (zipfile.BadZipFile, zlib.error, EOFError)
+"""What reading a member of a damaged zip raises."""
+
 SPLIT_NAMES: Final[dict[str, str]] = {
     "train": "train",
     "training": "train",
@@ -50,13 +54,18 @@ class Entry:
         """The whole file. Raises TooLarge past `limit` bytes."""
         if self.size > limit:
             raise TooLarge(f"file {self.name!r}", came=f"{self.size} bytes", allowed=f"at most {limit}")
-        with self.open() as file:
-            return file.read()
+        return self._read(-1)
 
     def head(self) -> bytes:
-        """The first HEAD_BYTES."""
-        with self.open() as file:
-            return file.read(HEAD_BYTES)
+        """The first HEAD_BYTES. Raises InvalidInput where a zip's member is damaged."""
+        return self._read(HEAD_BYTES)
+
+    def _read(self, size: int) -> bytes:
+        try:
+            with self.open() as file:
+                return file.read(size)
+        except DAMAGED as error:
+            raise InvalidInput(f"file {self.name!r} cannot be unpacked: the zip is damaged") from error
 
     @property
     def disk_path(self) -> Path:

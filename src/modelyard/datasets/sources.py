@@ -33,7 +33,10 @@ def open_sources(sources: Sequence[Path], options: IngestOptions, work: Path) ->
         entries = [entry for source in sources for entry in _entries(Path(source), stack)]
         format_name, used = _choose(entries, options.format)
         if format_name != "images":
-            used = [entry if entry.path is not None else unpack(entry, work) for entry in used]
+            used = [
+                entry if entry.path is not None else unpack(entry, work / f"member-{place}")
+                for place, entry in enumerate(used)
+            ]
         yield open_reader(format_name, used)
 
 
@@ -68,7 +71,11 @@ def _choose(entries: list[Entry], said: str | None) -> tuple[str, list[Entry]]:
         if not _is_readme(entry, len(entries)):
             formats.setdefault(_format(entry), []).append(entry)
     if "images" in formats:
-        formats["images"] += [e for k in ("csv", "jsonl") for e in formats.pop(k, []) if _is_metadata(e)]
+        for kind in ("csv", "jsonl"):
+            tables = formats.pop(kind, [])
+            formats["images"] += [entry for entry in tables if _is_metadata(entry)]
+            if others := [entry for entry in tables if not _is_metadata(entry)]:
+                formats[kind] = others
     if len(formats) != 1:
         shown = ", ".join(f"{name} ({group[0].name!r})" for name, group in sorted(formats.items()))
         raise InvalidInput("the files are not of one format", came=shown, allowed=ALLOWED)

@@ -1,7 +1,8 @@
 """Content-addressed bytes on local disk: blobs/ab/cdef... is the file whose sha256 begins with abcdef.
 
-Write order: a temporary name, fsync, rename, fsync of the folder; the database comes after, so a row never names a
-blob that is not there. What a crash leaves is a file that no row names, and `store.garbage` removes it.
+Write order: a temporary name, fsync, rename, fsync of the folder; the database comes after, so a row never
+names a blob that is not there. What a crash leaves is a file that no row names, and `store.garbage` removes
+it.
 """
 
 import errno
@@ -47,7 +48,8 @@ class BlobStore:
             raise NotFound("no such blob", came=digest) from None
 
     def verify(self, name: str, entry: FileEntry) -> None:
-        """Read a blob through. Raises Corrupt with `name` where its bytes or its size are not what they were."""
+        """Read a blob through. Raises Corrupt with `name` where its bytes or its size are not what they
+        were."""
         try:
             found = sha256_file(self.path(entry.sha256))
         except FileNotFoundError:
@@ -69,7 +71,9 @@ class BlobStore:
         """For bytes that come from elsewhere; a context that removes what was not committed."""
         return BlobWriter(self, self._temporary / f"blob-{secrets.token_hex(8)}", limit)
 
-    def put_file(self, path: Path, *, name: str | None = None, expected: FileEntry | None = None) -> FileEntry:
+    def put_file(
+        self, path: Path, *, name: str | None = None, expected: FileEntry | None = None
+    ) -> FileEntry:
         """Keep a file; the file itself stays, sharing its bytes with the blob where the file system allows.
 
         Nobody may hold it open for writing. Raises Corrupt with `name` where it is not what was `expected`.
@@ -153,7 +157,9 @@ class BlobWriter:
         """Raises TooLarge past the limit."""
         self.size += len(chunk)
         if self._limit is not None and self.size > self._limit:
-            raise TooLarge("the file is too large", came=f"more than {self._limit} bytes", allowed=self._limit)
+            raise TooLarge(
+                "the file is too large", came=f"more than {self._limit} bytes", allowed=self._limit
+            )
         self._digest.update(chunk)
         self._file.write(chunk)
 

@@ -1,7 +1,8 @@
-"""Opening the database: the embedded SQLite, or PostgreSQL by its URL; migrated to the newest schema at start.
+"""Opening the database: the embedded SQLite, or PostgreSQL by its URL; migrated to the newest schema at
+start.
 
-Control is the one process that writes, and its writers go one after another, so a transaction that reads and then
-writes needs no retry on either database.
+Control is the one process that writes, and its writers go one after another, so a transaction that reads
+and then writes needs no retry on either database.
 """
 
 import threading
@@ -69,7 +70,9 @@ def _parse(url: str | None, file: Path) -> URL:
         return parsed.set(drivername="postgresql+psycopg")
     if parsed.get_backend_name() == "sqlite":
         return parsed
-    raise InvalidInput("the database URL", came=parsed.drivername, allowed=("sqlite:///...", "postgresql://..."))
+    raise InvalidInput(
+        "the database URL", came=parsed.drivername, allowed=("sqlite:///...", "postgresql://...")
+    )
 
 
 def _engine(url: URL) -> Engine:
@@ -91,6 +94,7 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    """A writer takes its lock at once: taken at the first write it could fail halfway, and no timeout would help."""
+    """A writer takes its lock at once: taken at the first write it could fail halfway, and no timeout would
+    help."""
     write = connection.get_execution_options().get("modelyard_write", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

@@ -26,8 +26,8 @@ class Collected:
 
 
 def collect_garbage(database: Database, blobs: BlobStore, home: Home, *, grace: float) -> Collected:
-    """Remove what nothing refers to and what is older than `grace` seconds: a write that is on its way has its blob
-    before its row, and must be through by then."""
+    """Remove what nothing refers to and what is older than `grace` seconds: a write that is on its way has
+    its blob before its row, and must be through by then."""
     with database.write() as session:
         linked = exists().where(BlobLink.tenant == Blob.tenant, BlobLink.digest == Blob.digest)
         session.execute(delete(Blob).where(~linked, Blob.created_at < time.time() - grace))

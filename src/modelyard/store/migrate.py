@@ -11,11 +11,14 @@ from modelyard.errors import Conflict
 
 
 def migrate(connection: Connection) -> None:
-    """Run what is missing on `connection`, in its transaction. Raises Conflict where the schema is newer than us."""
+    """Run what is missing on `connection`, in its transaction. Raises Conflict where the schema is newer
+    than us."""
     try:
         command.upgrade(alembic_config(connection), "head")
     except CommandError as error:
-        raise Conflict("the database was written by a newer Modelyard; install that version", came=error) from None
+        raise Conflict(
+            "the database was written by a newer Modelyard; install that version", came=error
+        ) from None
 
 
 def alembic_config(connection: Connection) -> Config:

@@ -22,8 +22,8 @@ class Model(Owned, Base):
 
 
 class ModelVersion(Owned, Base):
-    """`manifest` is types.package.Manifest. `dataset_digest` and `parent` (a version's digest) are its lineage and
-    stay when what they name is deleted."""
+    """`manifest` is types.package.Manifest. `dataset_digest` and `parent` (a version's digest) are its
+    lineage and stay when what they name is deleted."""
 
     __tablename__ = "model_versions"
     __table_args__ = (UniqueConstraint("model_id", "number"), UniqueConstraint("model_id", "digest"))
@@ -79,8 +79,8 @@ class Deployment(Owned, Base):
 
 
 class DeploymentVersion(Owned, Base):
-    """A version behind a deployment. `weight` is the share that is wanted, `live_weight` the share that it has:
-    the wanted one becomes the live one when every wanted version has a ready replica."""
+    """A version behind a deployment. `weight` is the share that is wanted, `live_weight` the share that it
+    has: the wanted one becomes the live one when every wanted version has a ready replica."""
 
     __tablename__ = "deployment_versions"
 

@@ -60,7 +60,8 @@ class Key(Owned, Base):
 
 
 class Upload(Owned, Base):
-    """A file that came over HTTP and stands in the blobs until a data set is made of it or it is collected."""
+    """A file that came over HTTP and stands in the blobs until a data set is made of it or it is
+    collected."""
 
     __tablename__ = "uploads"
 
@@ -94,7 +95,8 @@ class BlobLink(Owned, Base):
 
 
 class Idempotency(Owned, Base):
-    """What was answered to an Idempotency-Key: the id of the run or deployment that the first request made."""
+    """What was answered to an Idempotency-Key: the id of the run or deployment that the first request
+    made."""
 
     __tablename__ = "idempotency"
 

@@ -40,8 +40,8 @@ class DatasetVersion(Owned, Base):
 class Run(Owned, Base):
     """`attempt` counts from 1 and is 0 before the first; `token_hash` is of the present attempt alone.
 
-    `failures` counts the attempts that ended by themselves without an outcome. `publish` says what the outputs
-    become: {"dataset": name} or {"model": name} or {"version": id}; `outputs` what they became.
+    `failures` counts the attempts that ended by themselves without an outcome. `publish` says what the
+    outputs become: {"dataset": name} or {"model": name} or {"version": id}; `outputs` what they became.
     """
 
     __tablename__ = "runs"

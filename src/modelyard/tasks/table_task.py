@@ -5,16 +5,18 @@ from typing import Any
 
 from modelyard.tasks import tables
 from modelyard.tasks.contract import Array, Columns
+from modelyard.tasks.table_fit import TableOptions
+from modelyard.tasks.table_fit import fit as fit_table
 from modelyard.types.dataset import Schema
 
 
 class TableTask:
     """The half of a Task that reads rows. See `contract.Task`."""
 
-    options = tables.TableOptions
+    options = TableOptions
 
     def fit(self, columns: Columns, schema: Schema, options: Mapping[str, Any]) -> dict[str, Any]:
-        return tables.fit(columns, schema, options)
+        return fit_table(columns, schema, options)
 
     def features(self, preprocessing: Mapping[str, Any]) -> list[str]:
         return [column["name"] for column in preprocessing["columns"]]

@@ -24,7 +24,8 @@ def test_byte_order_mark_line_ends_blank_lines_and_blanks_around_names(add, tmp_
 def test_missing_values_and_forms(add, tmp_path):
     (tmp_path / "a.csv").write_text(
         "number,text,flag,code,when\n"
-        + "1.5, a,true,007,2024-05-01\nNA,NA,FALSE,100,\n?,nan,,010,2024-05-02 10:00\n-2e3,b,True,001,N/A\n" * 10
+        + "1.5, a,true,007,2024-05-01\nNA,NA,FALSE,100,\n?,nan,,010,2024-05-02 10:00\n-2e3,b,True,001,N/A\n"
+        * 10
     )
     read = add(tmp_path / "a.csv").columns()
     assert [str(value) for value in read["number"][:4]] == ["1.5", "nan", "nan", "-2000.0"]
@@ -101,7 +102,7 @@ def test_files_must_agree_on_columns(add, tmp_path):
 
 def test_a_row_larger_than_a_block(add, tmp_path):
     (tmp_path / "a.csv").write_text("x,y\n" + "1," + "a" * 20_000_000 + "\n2,b\n")
-    with pytest.raises(TooLarge, match="a row of 'a.csv'"):
+    with pytest.raises(TooLarge, match=r"a row of 'a.csv'"):
         add(tmp_path / "a.csv")
 
 

@@ -53,7 +53,11 @@ def test_gzipped_files_are_the_same_version(add, tmp_path):
 def test_two_files_of_any_name_are_split_at_random(add, tmp_path):
     (tmp_path / "a").write_bytes(idx_images(pixels_of(30)))
     (tmp_path / "b").write_bytes(idx_labels([place % 3 for place in range(30)]))
-    assert add(tmp_path / "a", tmp_path / "b").manifest.split_rows == {"train": 24, "validation": 3, "test": 3}
+    assert add(tmp_path / "a", tmp_path / "b").manifest.split_rows == {
+        "train": 24,
+        "validation": 3,
+        "test": 3,
+    }
 
 
 @pytest.mark.parametrize(
@@ -65,7 +69,12 @@ def test_two_files_of_any_name_are_split_at_random(add, tmp_path):
         (struct.pack(">IIII", 0x803, 9, 0, 4), idx_labels([0] * 9), InvalidInput, "9 images of 0 x 4"),
         (struct.pack(">IIII", 0x803, 2, 50_000, 50_000), idx_labels([0] * 2), TooLarge, "idx file 'images'"),
         (struct.pack(">II", 0xD03, 9), idx_labels([0]), InvalidInput, "neither images nor labels"),
-        (gzip.compress(idx_images(pixels_of(9)))[:-30], idx_labels([0] * 9), InvalidInput, "damaged or cut off"),
+        (
+            gzip.compress(idx_images(pixels_of(9)))[:-30],
+            idx_labels([0] * 9),
+            InvalidInput,
+            "damaged or cut off",
+        ),
         (idx_labels([0] * 9), idx_labels([0] * 9), InvalidInput, "two idx files stand for the same"),
     ],
 )

@@ -138,14 +138,16 @@ def test_a_huge_image_is_refused_from_its_header(add, tmp_path, side):
 def test_some_in_folders_of_classes_and_some_not(add, tmp_path):
     folder = a_folder(tmp_path / "pets")
     (folder / "stray.png").write_bytes(image_bytes(5))
-    with pytest.raises(InvalidInput, match="some images lie in the folder of a class; came: stray.png|stray.png"):
+    with pytest.raises(
+        InvalidInput, match=r"some images lie in the folder of a class; came: stray.png|stray.png"
+    ):
         add(folder)
 
 
 def test_images_beside_a_table(add, tmp_path):
     folder = a_folder(tmp_path / "pets")
     (folder / "prices.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(InvalidInput, match="not of one format; came: csv.*images"):
+    with pytest.raises(InvalidInput, match=r"not of one format; came: csv.*images"):
         add(folder)
     assert add(folder, format="images").manifest.rows == 20
 

@@ -33,13 +33,13 @@ def test_refused(add, tmp_path, text, message):
 
 def test_bytes_that_are_not_utf8(add, tmp_path):
     (tmp_path / "a.jsonl").write_bytes(b'{"a": "x"}\n{"a": "\xff"}\n')
-    with pytest.raises(InvalidInput, match="line 2 of 'a.jsonl' is not JSON"):
+    with pytest.raises(InvalidInput, match=r"line 2 of 'a.jsonl' is not JSON"):
         add(tmp_path / "a.jsonl")
 
 
 def test_a_line_without_end(add, tmp_path):
     (tmp_path / "a.jsonl").write_text('{"a": "' + "x" * 9_000_000 + '"}\n')
-    with pytest.raises(TooLarge, match="line 1 of 'a.jsonl'"):
+    with pytest.raises(TooLarge, match=r"line 1 of 'a.jsonl'"):
         add(tmp_path / "a.jsonl")
 
 

@@ -37,7 +37,9 @@ def test_tables_and_named_columns(add, tmp_path):
     version = add(tmp_path / "upload")
     assert [column.name for column in version.manifest.schema.columns] == ["x0", "x1", "label"]
     assert np.array_equal(version.columns()["x1"], x[:, 1].astype(np.float64))
-    np.savez(tmp_path / "named.npz", age=np.arange(30), name=np.array(["a", "b"] * 15), flag=np.arange(30) > 4)
+    np.savez(
+        tmp_path / "named.npz", age=np.arange(30), name=np.array(["a", "b"] * 15), flag=np.arange(30) > 4
+    )
     kinds = {column.name: column.kind for column in add(tmp_path / "named.npz").manifest.schema.columns}
     assert kinds == {"age": "integer", "name": "category", "flag": "boolean"}
 
@@ -73,5 +75,5 @@ def test_a_cut_array(add, tmp_path):
     for data in (whole[:500], b"\x93NUMPY\x01", b"", whole.replace(b"(1000,)", b"(9**9,)")):
         with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
             archive.writestr("x.npy", data)
-        with pytest.raises(InvalidInput, match="'x.npy' (is cut off|cannot be read)"):
+        with pytest.raises(InvalidInput, match=r"'x.npy' (is cut off|cannot be read)"):
             add(tmp_path / "a.npz")

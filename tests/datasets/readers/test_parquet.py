@@ -58,7 +58,9 @@ def test_types_become_kinds(add, tmp_path):
 def test_images_as_bytes_and_as_hugging_face_writes_them(add, tmp_path, nested):
     images = [a_png(place) for place in range(30)]
     kept = [{"bytes": image, "path": None} for image in images] if nested else images
-    pq.write_table(pa.table({"image": kept, "label": [place % 3 for place in range(30)]}), tmp_path / "a.parquet")
+    pq.write_table(
+        pa.table({"image": kept, "label": [place % 3 for place in range(30)]}), tmp_path / "a.parquet"
+    )
     version = add(tmp_path / "a.parquet", seed=3)
     assert [column.kind for column in version.manifest.schema.columns] == ["image", "integer"]
     assert version.columns()["image"].tolist() == images

@@ -41,7 +41,8 @@ class LauncherWatch:
             self._replace()
 
     def _replace(self) -> None:
-        """Start a new launcher where there was one: without its table on disk it was told to stop, or never was."""
+        """Start a new launcher where there was one: without its table on disk it was told to stop, or never
+        was."""
         self._reap()
         now = time.monotonic()
         if self._platform.closing.is_set() or not self._platform.home.launcher_table.exists():
@@ -65,4 +66,6 @@ def _start(platform: Platform) -> subprocess.Popen[bytes]:
     """A launcher in a session of its own: it outlives control, and control's end."""
     argv = [sys.executable, "-m", "modelyard.cluster.launcher", "--home", str(platform.home.root), "--adopt"]
     with (platform.home.logs / "launcher.log").open("ab") as log:
-        return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        return subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )

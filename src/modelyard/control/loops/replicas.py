@@ -55,7 +55,7 @@ class ReplicaLoop:
         self._lay_out(wanted)
         specs = {self._id(w): self._spec(w) for w in wanted if w.digest not in self._broken}
         self._processes.want(GROUP, [*specs.values(), *self._linger(specs)])
-        statuses = self._look(wanted, specs, self._processes.table())
+        statuses = self._look(wanted, self._processes.table())
         changed = self._platform.readiness.update(statuses)
         promoted = rollout.promote(self._platform)
         if changed or promoted:
@@ -90,9 +90,12 @@ class ReplicaLoop:
         self._lingering = {n: (s, t) for n, (s, t) in self._lingering.items() if t > now and n not in specs}
         return [spec for spec, _ in self._lingering.values()]
 
-    def _look(self, wanted: Sequence[WantedReplica], specs: dict[str, ProcessSpec],
-              table: dict[str, ProcessStatus]) -> dict[tuple[str, str], dict[int, ReplicaStatus]]:  # fmt: skip
-        lives = {_Life(id=s.id, pid=s.pid, started_at=s.started_at) for s in table.values() if s.pid is not None}
+    def _look(
+        self, wanted: Sequence[WantedReplica], table: dict[str, ProcessStatus]
+    ) -> dict[tuple[str, str], dict[int, ReplicaStatus]]:
+        lives = {
+            _Life(id=s.id, pid=s.pid, started_at=s.started_at) for s in table.values() if s.pid is not None
+        }
         self._answered &= lives
         new = [w for w in wanted if self._life(w, table) not in self._answered | {None}]
         for w, answers in zip(new, self._probers.map(self._answers, new), strict=True):
@@ -127,7 +130,9 @@ class ReplicaLoop:
         if self._life(wanted, table) in self._answered:
             return ReplicaStatus(state="ready", address=address, restarts=restarts)
         fault = status.fault or _crash(status)
-        return ReplicaStatus(state="failed" if fault else "starting", address=address, error=fault, restarts=restarts)
+        return ReplicaStatus(
+            state="failed" if fault else "starting", address=address, error=fault, restarts=restarts
+        )
 
     def _id(self, wanted: WantedReplica) -> str:
         owner = wanted.name if wanted.tenant == DEFAULT_TENANT else f"{wanted.tenant}:{wanted.name}"
@@ -135,7 +140,9 @@ class ReplicaLoop:
 
     def _socket(self, wanted: WantedReplica) -> Path:
         """Short, for a socket's name is: of the process and of what it serves."""
-        name = hashlib.sha256(f"{wanted.deployment}/{wanted.digest}/{wanted.replica}".encode()).hexdigest()[:12]
+        name = hashlib.sha256(f"{wanted.deployment}/{wanted.digest}/{wanted.replica}".encode()).hexdigest()[
+            :12
+        ]
         return self._platform.home.sockets / f"r-{name}"
 
     def _spec(self, wanted: WantedReplica) -> ProcessSpec:

@@ -1,16 +1,18 @@
 """Data sets and their versions."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse
+from pydantic import Field
 
 from modelyard.control.routes import files
 from modelyard.control.routes.request import Body, Here, IdempotencyKey, Paging, Tenant, once
-from modelyard.control.services import datasets, runs
+from modelyard.control.services import datasets, runs, samples
 from modelyard.control.services.datasets import DatasetVersionView, DatasetView
 from modelyard.control.services.pages import Page
 from modelyard.control.services.runs import RunView
+from modelyard.control.services.samples import SampleView
 from modelyard.errors import InvalidInput
 
 router = APIRouter(prefix="/api/v1/datasets", tags=["datasets"])
@@ -21,8 +23,8 @@ class NewDataset(Body):
 
     name: str
     builtin: str | None = None
-    uploads: list[str] = []
-    options: dict[str, Any] = {}
+    uploads: list[str] = Field(default_factory=list)
+    options: dict[str, Any] = Field(default_factory=dict)
 
 
 @router.get("")
@@ -54,6 +56,13 @@ def show_version(platform: Here, tenant: Tenant, name: str, version: str) -> Dat
 @router.delete("/{name}/versions/{version}", status_code=204)
 def delete_version(platform: Here, tenant: Tenant, name: str, version: str) -> None:
     datasets.delete_version(platform, tenant, name, version)
+
+
+@router.get("/{name}/versions/{version}/sample")
+def show_sample(platform: Here, tenant: Tenant, name: str, version: str, split: str = "test",
+                row: Annotated[int, Query(ge=0)] = 0) -> SampleView:  # fmt: skip
+    """One row of a split, to look at or to ask a deployment with."""
+    return samples.show_sample(platform, tenant, (name, version), split, row)
 
 
 @router.get("/{name}/versions/{version}/files/{file:path}")

@@ -57,7 +57,11 @@ async def _lines(platform: Platform) -> AsyncIterator[bytes]:
     try:
         while not platform.closing.is_set():
             changed.clear()
-            line = await run_in_threadpool(snapshots.snapshot, platform) if platform.readiness.looked.is_set() else b""
+            line = (
+                await run_in_threadpool(snapshots.snapshot, platform)
+                if platform.readiness.looked.is_set()
+                else b""
+            )
             if line != last or not line:
                 yield line + b"\n"
                 last = line

@@ -1,6 +1,7 @@
 """API keys."""
 
 from fastapi import APIRouter
+from pydantic import Field
 
 from modelyard.control.routes.request import Body, Here, Paging, Tenant
 from modelyard.control.services import keys
@@ -14,7 +15,7 @@ class NewKey(Body):
     """`expires_in` in seconds; without it, the key is good until it is revoked."""
 
     name: str
-    scopes: list[str] = ["predict"]
+    scopes: list[str] = Field(default_factory=lambda: ["predict"])
     expires_in: float | None = None
 
 

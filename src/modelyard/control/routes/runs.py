@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
+from pydantic import Field
 
 from modelyard.control.routes.request import Body, Here, IdempotencyKey, Paging, Tenant, once
 from modelyard.control.services import run_folders, runs
@@ -17,7 +18,7 @@ class NewRun(Body):
     """`params` of a `train` run is its recipe."""
 
     kind: str
-    params: dict[str, Any] = {}
+    params: dict[str, Any] = Field(default_factory=dict)
 
 
 @router.get("")
@@ -45,7 +46,9 @@ def metrics(platform: Here, tenant: Tenant, run: str) -> dict[str, dict[str, lis
 
 
 @router.get("/{run}/log", response_class=Response)
-def log(platform: Here, tenant: Tenant, run: str, offset: Annotated[int, Query(ge=0, le=2**62)] = 0) -> Response:
+def log(
+    platform: Here, tenant: Tenant, run: str, offset: Annotated[int, Query(ge=0, le=2**62)] = 0
+) -> Response:
     """At most 1 MiB of what it printed, from byte `offset`; nothing at the end."""
     attempts = runs.show(platform, tenant, run).attempt
     text = run_folders.read_log(platform, run, attempts, offset)

@@ -20,7 +20,10 @@ _PART = 4 << 20  # bytes that are gathered before a thread writes them
 
 @router.post("", status_code=201)
 async def upload(
-    request: Request, platform: Here, tenant: Tenant, filename: Annotated[str, Query(min_length=1, max_length=500)]
+    request: Request,
+    platform: Here,
+    tenant: Tenant,
+    filename: Annotated[str, Query(min_length=1, max_length=500)],
 ) -> UploadView:
     """Keep the body as a file; a data set is made of it later."""
     if request.headers.get("content-encoding", "identity") != "identity":

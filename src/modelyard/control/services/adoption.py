@@ -39,7 +39,8 @@ class Found:
 def gather(platform: Platform, outputs: Path, outcome: RunOutcome) -> Found:
     """Bring a run's outputs into the blobs. Doing it again after a crash does no harm.
 
-    Raises Corrupt for a file that does not match its manifest, InvalidInput and NotFound for what is no output.
+    Raises Corrupt for a file that does not match its manifest, InvalidInput and NotFound for what is no
+    output.
     """
     unknown = outcome.outputs.keys() - {"dataset", "package", "report"}
     if unknown:
@@ -53,12 +54,18 @@ def gather(platform: Platform, outputs: Path, outcome: RunOutcome) -> Found:
 
 
 def publish(session: Session, run: Run, found: Found, now: float) -> dict[str, Any]:
-    """Make versions and reports of what was gathered, in the caller's transaction; what a run's view shows of it."""
+    """Make versions and reports of what was gathered, in the caller's transaction; what a run's view shows
+    of it."""
     made: dict[str, Any] = {}
     if found.dataset is not None:
         name = run.publish["dataset"]
         row = datasets.publish(session, run, name, found.dataset, now)
-        made["dataset"] = {"name": name, "version": row.number, "digest": row.digest, "new": row.run_id == run.id}
+        made["dataset"] = {
+            "name": name,
+            "version": row.number,
+            "digest": row.digest,
+            "new": row.run_id == run.id,
+        }
     version = session.get(ModelVersion, run.publish["version"]) if "version" in run.publish else None
     if found.package is not None:
         name = run.publish["model"]
@@ -93,7 +100,9 @@ def _gather_package(platform: Platform, folder: Path) -> Manifest:
 def _gather_report(platform: Platform, folder: Path) -> FoundReport:
     present = dict(_plain_files(folder))
     report = _read(present, REPORT_NAME, Report)
-    return FoundReport(report=report, files={n: platform.blobs.put_file(p) for n, p in sorted(present.items())})
+    return FoundReport(
+        report=report, files={n: platform.blobs.put_file(p) for n, p in sorted(present.items())}
+    )
 
 
 def _put(platform: Platform, present: dict[str, Path], name: str, entry: FileEntry) -> None:

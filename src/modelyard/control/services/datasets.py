@@ -49,8 +49,8 @@ class DatasetView:
 
 @dataclass(frozen=True, kw_only=True)
 class FoundDataset:
-    """What a run made: the manifest, and the files that it does not name: dataset.json itself, whose digest is the
-    version's, and the profile. All of them are blobs already."""
+    """What a run made: the manifest, and the files that it does not name: dataset.json itself, whose digest
+    is the version's, and the profile. All of them are blobs already."""
 
     manifest: DatasetManifest
     beside: dict[str, FileEntry]
@@ -100,7 +100,9 @@ def publish(session: Session, run: Run, name: str, found: FoundDataset, now: flo
     """The version of what a run made: a new one, or the one that has this content already."""
     dataset = _get_or_make(session, run.tenant, name, now)
     digest = found.beside[DATASET_MANIFEST_NAME].sha256
-    same = select(DatasetVersion).where(DatasetVersion.dataset_id == dataset.id, DatasetVersion.digest == digest)
+    same = select(DatasetVersion).where(
+        DatasetVersion.dataset_id == dataset.id, DatasetVersion.digest == digest
+    )
     if (there := session.scalar(same)) is not None:
         return there
     row = DatasetVersion(

@@ -36,8 +36,9 @@ class DeployedVersionView:
 
 @dataclass(frozen=True, kw_only=True)
 class DeploymentView:
-    """`state`: "ready" when every wanted version has all its replicas, "failed" when one cannot be served (what
-    served before goes on serving), else "starting". `replicas` is of each version, `ready` of them all."""
+    """`state`: "ready" when every wanted version has all its replicas, "failed" when one cannot be served
+    (what served before goes on serving), else "starting". `replicas` is of each version, `ready` of them
+    all."""
 
     name: str
     model: str
@@ -54,8 +55,12 @@ class DeploymentView:
 
 def view(platform: Platform, session: Session, row: Deployment) -> DeploymentView:
     model = session.get_one(Model, row.model_id)
-    query = select(DeploymentVersion, ModelVersion).join(ModelVersion, DeploymentVersion.version_id == ModelVersion.id)
-    rows = session.execute(query.where(DeploymentVersion.deployment_id == row.id).order_by(ModelVersion.number))
+    query = select(DeploymentVersion, ModelVersion).join(
+        ModelVersion, DeploymentVersion.version_id == ModelVersion.id
+    )
+    rows = session.execute(
+        query.where(DeploymentVersion.deployment_id == row.id).order_by(ModelVersion.number)
+    )
     versions = [_version(platform, row, deployed, version) for deployed, version in rows]
     wanted = [v for v in versions if v.weight > 0]
     errors = [r.error for v in wanted if v.state == "failed" for r in v.replicas if r.error]

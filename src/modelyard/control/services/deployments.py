@@ -37,7 +37,8 @@ class NewDeployment:
 def create(platform: Platform, tenant: str, asked: NewDeployment, once: Once | None = None) -> DeploymentView:
     """Put a version behind a new name; returns before it serves.
 
-    Raises InvalidInput, NotFound, Conflict for a name that is taken, and Corrupt for a package whose bytes changed.
+    Raises InvalidInput, NotFound, Conflict for a name that is taken, and Corrupt for a package whose bytes
+    changed.
     """
     check_name("deployment", asked.name)
     _check_replicas(asked.replicas)
@@ -126,7 +127,9 @@ def _verify(platform: Platform, version: ModelVersion) -> None:
         platform.blobs.verify(name, entry)
 
 
-def _make(platform: Platform, session: Session, tenant: str, asked: NewDeployment, version_id: str) -> Deployment:
+def _make(
+    platform: Platform, session: Session, tenant: str, asked: NewDeployment, version_id: str
+) -> Deployment:
     taken = select(Deployment.id).where(Deployment.tenant == tenant, Deployment.name == asked.name)
     if session.scalar(taken) is not None:
         raise Conflict(f"there is a deployment {asked.name!r} already; change it, or take another name")
@@ -151,7 +154,11 @@ def _read_split(platform: Platform, tenant: str, name: str, split: Mapping[str, 
     with platform.database.read() as session:
         row = _get(session, tenant, name)
         model = session.get_one(Model, row.model_id)
-        found = [(get_model_version(session, model, read_selector(v)), w / total) for v, w in split.items() if w > 0]
+        found = [
+            (get_model_version(session, model, read_selector(v)), w / total)
+            for v, w in split.items()
+            if w > 0
+        ]
         serving = {v.version_id for v in versions_of(session, row)}
     if len({version.id for version, _ in found}) != len(found):
         raise InvalidInput("the split names a version twice", came=sorted(split))

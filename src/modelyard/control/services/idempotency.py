@@ -1,4 +1,5 @@
-"""A request that is sent again is answered as the first time: the same key makes one run or one deployment."""
+"""A request that is sent again is answered as the first time: the same key makes one run or one
+deployment."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -50,7 +51,9 @@ def remember(session: Session, tenant: str, once: Once | None, made: str, now: f
     """Note what was made, in the transaction that makes it."""
     if once is not None:
         session.add(
-            Idempotency(tenant=tenant, key=once.key, request_hash=once.request_hash, made=made, created_at=now)
+            Idempotency(
+                tenant=tenant, key=once.key, request_hash=once.request_hash, made=made, created_at=now
+            )
         )
 
 

@@ -65,7 +65,8 @@ def create(platform: Platform, tenant: str, name: str, scopes: list[str],
 
 
 def authenticate(platform: Platform, key: str) -> KeyGrant:
-    """What a key may do. Raises Unauthorized for a key that is unknown, revoked or expired, and says no more."""
+    """What a key may do. Raises Unauthorized for a key that is unknown, revoked or expired, and says no
+    more."""
     found = _hash(platform, key[:_LONGEST])
     with platform.database.read() as session:
         row = session.scalar(select(Key).where(Key.hash == found))
@@ -78,7 +79,9 @@ def authenticate(platform: Platform, key: str) -> KeyGrant:
 def list_keys(platform: Platform, tenant: str, request: PageRequest) -> Page[KeyView]:
     """All keys, the newest first, without the keys themselves."""
     with platform.database.read() as session:
-        rows, cursor = fetch(session, select(Key).where(Key.tenant == tenant), Key.id, request, descending=True)
+        rows, cursor = fetch(
+            session, select(Key).where(Key.tenant == tenant), Key.id, request, descending=True
+        )
         return page_of(rows, cursor, _view)
 
 
@@ -89,7 +92,8 @@ def show(platform: Platform, tenant: str, key_id: str) -> KeyView:
 
 
 def revoke(platform: Platform, tenant: str, key_id: str) -> None:
-    """Make a key useless from now on. Raises NotFound, and Conflict for the last key that may do everything."""
+    """Make a key useless from now on. Raises NotFound, and Conflict for the last key that may do
+    everything."""
     now = platform.now()
     with platform.database.write() as session:
         row = _get(session, tenant, key_id)
@@ -146,5 +150,7 @@ def _grant(row: Key) -> KeyGrant:
 
 
 def _view(row: Key, key: str | None = None) -> KeyView:
-    fields: dict[str, Any] = {name: getattr(row, name) for name in KeyView.__dataclass_fields__ if name != "key"}
+    fields: dict[str, Any] = {
+        name: getattr(row, name) for name in KeyView.__dataclass_fields__ if name != "key"
+    }
     return KeyView(**fields, key=key)

@@ -1,4 +1,5 @@
-"""How long an attempt is believed to live. On the monotonic clock, so that a jump of the wall clock ends no run."""
+"""How long an attempt is believed to live. On the monotonic clock, so that a jump of the wall clock ends no
+run."""
 
 import threading
 import time

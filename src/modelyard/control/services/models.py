@@ -51,7 +51,8 @@ class VersionView:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelView:
-    """`versions` the newest first; in lists, only the newest. `aliases` maps an alias to a version's number."""
+    """`versions` the newest first; in lists, only the newest. `aliases` maps an alias to a version's
+    number."""
 
     name: str
     task: str
@@ -100,8 +101,8 @@ def delete_version(platform: Platform, tenant: str, name: str, version: str) -> 
 
 
 def publish(session: Session, run: Run, name: str, manifest: Manifest, now: float) -> ModelVersion:
-    """The version of a package that a run made; its files are blobs already. Raises Conflict where the model has
-    another task."""
+    """The version of a package that a run made; its files are blobs already. Raises Conflict where the
+    model has another task."""
     model = _get_or_make(session, run.tenant, name, manifest.task, now)
     digest = manifest_digest(manifest)
     same = select(ModelVersion).where(ModelVersion.model_id == model.id, ModelVersion.digest == digest)
@@ -149,7 +150,9 @@ def materialise(platform: Platform, session: Session, version_id: str, folder: P
 
 
 def _check_idle(session: Session, row: ModelVersion) -> None:
-    serving = select(Deployment.name).join(DeploymentVersion, DeploymentVersion.deployment_id == Deployment.id)
+    serving = select(Deployment.name).join(
+        DeploymentVersion, DeploymentVersion.deployment_id == Deployment.id
+    )
     name = session.scalar(serving.where(DeploymentVersion.version_id == row.id).limit(1))
     if name is not None:
         raise Conflict(f"the version serves in the deployment {name!r}; take it out first")

@@ -44,7 +44,7 @@ def known_id(kind: str, text: str) -> str:
 
 
 def read_selector(text: str) -> Selector:
-    """"3", "latest", "@alias" or 8 and more digits of a digest. Raises InvalidInput."""
+    """ "3", "latest", "@alias" or 8 and more digits of a digest. Raises InvalidInput."""
     if text == "latest":
         return Selector()
     if text.isascii() and text.isdigit() and len(text) <= _LARGEST_NUMBER_DIGITS:
@@ -53,11 +53,13 @@ def read_selector(text: str) -> Selector:
         return Selector(alias=text[1:])
     if _DIGEST.fullmatch(text):
         return Selector(digest=text)
-    raise InvalidInput("not a version", came=text, allowed="3, latest, @alias, 8 or more digits of its sha256")
+    raise InvalidInput(
+        "not a version", came=text, allowed="3, latest, @alias, 8 or more digits of its sha256"
+    )
 
 
 def read_reference(text: str) -> tuple[str, Selector]:
-    """"name", "name:3", "name:latest", "name:1f2e3d4c" or "name@alias". Raises InvalidInput."""
+    """ "name", "name:3", "name:latest", "name:1f2e3d4c" or "name@alias". Raises InvalidInput."""
     name, at, alias = text.partition("@")
     if at:
         return check_name("version's owner", name), read_selector(f"@{alias}")

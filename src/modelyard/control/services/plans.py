@@ -64,7 +64,9 @@ def plan_dataset(session: Session, tenant: str, name: str, uploads: list[str],
     if bool(uploads) == (options.get("builtin") is not None):
         raise InvalidInput("a data set is made of uploads or of a built-in name", allowed="one of them")
     if len(uploads) > _LARGEST_SOURCES:
-        raise InvalidInput("too many uploads", came=len(uploads), allowed=f"{_LARGEST_SOURCES}; pack them in a zip")
+        raise InvalidInput(
+            "too many uploads", came=len(uploads), allowed=f"{_LARGEST_SOURCES}; pack them in a zip"
+        )
     inputs = [_source(session, tenant, upload) for upload in uploads]
     names = [i.name for i in inputs]
     if len(set(names)) != len(names):
@@ -77,7 +79,9 @@ def plan_dataset(session: Session, tenant: str, name: str, uploads: list[str],
 
 
 def _plan_prepare(session: Session, tenant: str, params: Mapping[str, Any]) -> Plan:
-    raise InvalidInput("data sets are made at their own address", came="prepare", allowed="POST /api/v1/datasets")
+    raise InvalidInput(
+        "data sets are made at their own address", came="prepare", allowed="POST /api/v1/datasets"
+    )
 
 
 def _plan_train(session: Session, tenant: str, params: Mapping[str, Any]) -> Plan:
@@ -92,7 +96,8 @@ def _plan_train(session: Session, tenant: str, params: Mapping[str, Any]) -> Pla
 
 
 def _plan_evaluate(session: Session, tenant: str, params: Mapping[str, Any]) -> Plan:
-    """`params`: model, a reference; data, a reference, by default what the model was trained with; split; seed."""
+    """`params`: model, a reference; data, a reference, by default what the model was trained with; split;
+    seed."""
     known = ("model", "data", "split", "seed")
     for key in params:
         if key not in known:
@@ -103,10 +108,14 @@ def _plan_evaluate(session: Session, tenant: str, params: Mapping[str, Any]) -> 
     else:
         dataset = _dataset_input(session, tenant, _text(params, "data"))
     reference = f"{model.name}:{version.number}"
-    package = Input(name="package", kind="model", version_id=version.id, reference=reference, digest=version.digest)
+    package = Input(
+        name="package", kind="model", version_id=version.id, reference=reference, digest=version.digest
+    )
     rest = {key: value for key, value in params.items() if key in ("split", "seed")}
     given = {"model": reference, "dataset": dataset.reference, **rest}
-    return Plan(params=_checked("evaluate", given), inputs=[package, dataset], publish={"version": version.id})
+    return Plan(
+        params=_checked("evaluate", given), inputs=[package, dataset], publish={"version": version.id}
+    )
 
 
 _PLANNERS: dict[str, Callable[[Session, str, Mapping[str, Any]], Plan]] = {
@@ -131,7 +140,9 @@ def _text(params: Mapping[str, Any], key: str) -> str:
 
 def _source(session: Session, tenant: str, upload_id: str) -> Input:
     upload = get_upload(session, tenant, upload_id)
-    return Input(name=upload.filename, kind="upload", version_id=upload.id, reference=upload.id, digest=upload.sha256)
+    return Input(
+        name=upload.filename, kind="upload", version_id=upload.id, reference=upload.id, digest=upload.sha256
+    )
 
 
 def _dataset_input(session: Session, tenant: str, reference: str) -> Input:

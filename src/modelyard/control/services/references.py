@@ -37,7 +37,9 @@ def find_model(session: Session, tenant: str, name: str) -> Model | None:
 def get_dataset_version(session: Session, dataset: Dataset, selector: Selector) -> DatasetVersion:
     """Raises NotFound, and InvalidInput for a digest that begins more than one version."""
     if selector.alias is not None:
-        raise InvalidInput("data sets have no aliases", came=f"@{selector.alias}", allowed="name:3, name:latest")
+        raise InvalidInput(
+            "data sets have no aliases", came=f"@{selector.alias}", allowed="name:3, name:latest"
+        )
     query = select(DatasetVersion).where(DatasetVersion.dataset_id == dataset.id)
     found = _select(session, query, selector, DatasetVersion)
     if found is None:

@@ -51,7 +51,9 @@ def reports_of(session: Session, version_id: str) -> list[ReportView]:
     return [_view(row) for row in session.scalars(query)]
 
 
-def open_file(platform: Platform, tenant: str, reference: tuple[str, str], report: str, file: str) -> StoredFile:
+def open_file(
+    platform: Platform, tenant: str, reference: tuple[str, str], report: str, file: str
+) -> StoredFile:
     """One file of a report of the model and version in `reference`; `report` is an id, or "latest". Raises
     NotFound."""
     name, version = reference

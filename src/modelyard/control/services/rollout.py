@@ -13,7 +13,8 @@ from modelyard.store.registry import Deployment, DeploymentVersion, ModelVersion
 
 @dataclass(frozen=True, kw_only=True)
 class WantedReplica:
-    """One replica that should be. `deployment` and `version` are ids; `name` and `number` what callers see."""
+    """One replica that should be. `deployment` and `version` are ids; `name` and `number` what callers
+    see."""
 
     tenant: str
     deployment: str
@@ -42,9 +43,11 @@ def wanted_replicas(platform: Platform) -> list[WantedReplica]:
 
 
 def promote(platform: Platform) -> bool:
-    """Let what is wanted serve where every wanted version has a ready replica; what is not wanted is removed then.
+    """Let what is wanted serve where every wanted version has a ready replica; what is not wanted is
+    removed then.
 
-    Returns whether anything changed. A version that never gets ready changes nothing: what served goes on serving.
+    Returns whether anything changed. A version that never gets ready changes nothing: what served goes on
+    serving.
     """
     with platform.database.read() as session:
         rows = session.scalars(select(Deployment)).all()
@@ -87,4 +90,3 @@ def _wanted(row: Deployment, version: ModelVersion, replica: int) -> WantedRepli
         digest=version.digest,
         replica=replica,
     )
-

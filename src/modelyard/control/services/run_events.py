@@ -63,7 +63,9 @@ def _add_points(session: Session, run: Run, events: tuple[RunEvent, ...]) -> Non
     points = {(name, e.step): (value, e.time) for e in reversed(events) if e.step is not None
               for name, value in e.metrics.items()}  # fmt: skip
     steps = {step for _, step in points}
-    query = select(RunMetric.name, RunMetric.step).where(RunMetric.run_id == run.id, RunMetric.step.in_(steps))
+    query = select(RunMetric.name, RunMetric.step).where(
+        RunMetric.run_id == run.id, RunMetric.step.in_(steps)
+    )
     known: set[Any] = {(name, step) for name, step in session.execute(query)}
     for (name, step), (value, time) in points.items():
         if (name, step) not in known:
@@ -78,4 +80,6 @@ def _check(event: RunEvent) -> None:
         raise InvalidInput("step", came=event.step, allowed=f"0 to {_LARGEST_STEP}")
     for name, value in event.metrics.items():
         if not 0 < len(name) <= _LONGEST_NAME or not name.isprintable() or not math.isfinite(value):
-            raise InvalidInput("a metric", came=f"{name!r} = {value}", allowed="a printable name, a finite number")
+            raise InvalidInput(
+                "a metric", came=f"{name!r} = {value}", allowed="a printable name, a finite number"
+            )

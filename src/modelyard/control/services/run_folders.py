@@ -35,8 +35,8 @@ def attempt_folder(platform: Platform, run_id: str, attempt: int) -> Path:
 
 
 def write(platform: Platform, session: Session, run: Run, attempt: int, token: str) -> None:
-    """Make all that the attempt's process reads. Doing it again does no harm. Raises NotFound for an input that is
-    gone and OSError for a disk that is full."""
+    """Make all that the attempt's process reads. Doing it again does no harm. Raises NotFound for an input
+    that is gone and OSError for a disk that is full."""
     folder = folder_of(platform, run.id)
     attempt_folder(platform, run.id, attempt).mkdir(parents=True, exist_ok=True)
     (folder / "checkpoints").mkdir(exist_ok=True)
@@ -56,7 +56,8 @@ def write(platform: Platform, session: Session, run: Run, attempt: int, token: s
 
 
 def read_outcome(platform: Platform, run_id: str, attempt: int) -> RunOutcome | None:
-    """What the attempt left as its last act; None where it did not come to that, or left what is no outcome."""
+    """What the attempt left as its last act; None where it did not come to that, or left what is no
+    outcome."""
     path = attempt_folder(platform, run_id, attempt) / OUTCOME_NAME
     try:
         with path.open("rb") as f:

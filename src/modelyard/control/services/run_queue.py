@@ -1,4 +1,5 @@
-"""A run's way from queued to its one end. Every step is one transaction that first looks whether it still applies."""
+"""A run's way from queued to its one end. Every step is one transaction that first looks whether it still
+applies."""
 
 import secrets
 from collections.abc import Sequence
@@ -124,7 +125,9 @@ def _interrupt(platform: Platform, run: Run, reason: str, *, own_failure: bool) 
             row.error = {"code": "cancelled", "message": "the run was cancelled"}
             end(session, row, "cancelled", platform.now())
         elif row.failures >= MOST_FAILURES or row.attempt >= _MOST_ATTEMPTS:
-            message = f"the run's process did not come to an end in {row.attempt} attempts; the last one {reason}"
+            message = (
+                f"the run's process did not come to an end in {row.attempt} attempts; the last one {reason}"
+            )
             _fail(session, row, {"code": "process_died", "message": message}, platform.now())
         else:
             row.state, row.token_hash = "queued", None

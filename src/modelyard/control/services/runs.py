@@ -31,7 +31,8 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class RunView:
-    """`inputs` maps a name to the version that it meant when the run was queued; `outputs` what was published."""
+    """`inputs` maps a name to the version that it meant when the run was queued; `outputs` what was
+    published."""
 
     id: str
     kind: str
@@ -59,14 +60,20 @@ def submit_dataset(platform: Platform, tenant: str, name: str, uploads: list[str
                    options: Mapping[str, Any], once: Once | None = None) -> RunView:  # fmt: skip
     """Queue the run that makes a version of the data set. Raises as `submit` does."""
     return _submit(
-        platform, tenant, "prepare", lambda session: plan_dataset(session, tenant, name, uploads, options), once
+        platform,
+        tenant,
+        "prepare",
+        lambda session: plan_dataset(session, tenant, name, uploads, options),
+        once,
     )
 
 
 def list_runs(platform: Platform, tenant: str, request: PageRequest) -> Page[RunView]:
     """The newest first."""
     with platform.database.read() as session:
-        rows, cursor = fetch(session, select(Run).where(Run.tenant == tenant), Run.id, request, descending=True)
+        rows, cursor = fetch(
+            session, select(Run).where(Run.tenant == tenant), Run.id, request, descending=True
+        )
         return Page(items=[view(session, row) for row in rows], next=cursor)
 
 
@@ -77,7 +84,8 @@ def show(platform: Platform, tenant: str, run_id: str) -> RunView:
 
 
 def cancel(platform: Platform, tenant: str, run_id: str) -> RunView:
-    """A queued run is cancelled now; a running one is asked to stop. Raises Conflict for one that has ended."""
+    """A queued run is cancelled now; a running one is asked to stop. Raises Conflict for one that has
+    ended."""
     with platform.database.write() as session:
         run = get_run(session, tenant, run_id)
         if run.state in END_STATES and run.state != "cancelled":

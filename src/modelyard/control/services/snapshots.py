@@ -34,7 +34,9 @@ def _route(platform: Platform, session: Session, row: Deployment, model: Model) 
 
 
 def _live(platform: Platform, session: Session, row: Deployment) -> tuple[RouteVersion, ...]:
-    query = select(DeploymentVersion, ModelVersion).join(ModelVersion, DeploymentVersion.version_id == ModelVersion.id)
+    query = select(DeploymentVersion, ModelVersion).join(
+        ModelVersion, DeploymentVersion.version_id == ModelVersion.id
+    )
     mine = DeploymentVersion.deployment_id == row.id, DeploymentVersion.live_weight > 0
     return tuple(
         RouteVersion(

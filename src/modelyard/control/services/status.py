@@ -5,13 +5,13 @@ from typing import Any
 import msgspec
 from sqlalchemy import func, select
 
-from modelyard import __version__
 from modelyard.cluster.connection import Connection
 from modelyard.control.platform import Platform
 from modelyard.errors import Unavailable
 from modelyard.store.links import stored_bytes
 from modelyard.store.registry import Deployment, Model
 from modelyard.store.work import Dataset, Run
+from modelyard.version import __version__
 
 _LAUNCHER_SECONDS = 2.0
 

@@ -36,8 +36,8 @@ class UploadView:
 def begin(platform: Platform, tenant: str, filename: str, size: int | None) -> BlobWriter:
     """A writer for the upload's bytes; `size` is what the client says, where it does.
 
-    Raises NotAllowedFormat for pickles, TooLarge past the limit of one upload, Busy where the tenant's storage or
-    the disk is full.
+    Raises NotAllowedFormat for pickles, TooLarge past the limit of one upload, Busy where the tenant's
+    storage or the disk is full.
     """
     if filename.lower().endswith(_PICKLES):
         raise NotAllowedFormat("pickles can run code and are not read", came=filename)

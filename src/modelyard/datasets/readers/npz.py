@@ -1,6 +1,5 @@
 """npz: arrays by name, without pickled objects."""
 
-import zipfile
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -8,7 +7,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from modelyard.datasets.archive import members, open_archive
-from modelyard.datasets.entries import Entry
+from modelyard.datasets.entries import DAMAGED, Entry
 from modelyard.datasets.pictures import MAX_PIXELS
 from modelyard.datasets.readers import Reader
 from modelyard.datasets.readers.memory import ArrayPart, ArrayReader
@@ -82,7 +81,7 @@ def _read(member: Entry) -> Array:
                 raise InvalidInput(f"array {member.name!r} is cut off", came=f"shape {shape}")
         with member.open() as file:
             return np.asarray(npy.read_array(file, allow_pickle=False))
-    except (ValueError, EOFError, OSError, SyntaxError, zipfile.BadZipFile, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
+    except (*DAMAGED, ValueError, OSError, SyntaxError) as error:
         raise InvalidInput(f"array {member.name!r} cannot be read") from error
 
 

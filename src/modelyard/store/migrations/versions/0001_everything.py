@@ -225,7 +225,12 @@ def _create_deployments() -> None:
 def _owned(name: str, *parts: Any, tenant_in_key: bool = False) -> None:
     """A table whose rows belong to a tenant."""
     tenant = sa.Column(
-        "tenant", sa.String, sa.ForeignKey("tenants.id"), primary_key=tenant_in_key, nullable=False, index=not tenant_in_key
+        "tenant",
+        sa.String,
+        sa.ForeignKey("tenants.id"),
+        primary_key=tenant_in_key,
+        nullable=False,
+        index=not tenant_in_key,
     )
     op.create_table(name, tenant, *parts)
 
@@ -244,7 +249,9 @@ def _json(name: str, *, nullable: bool = False) -> "sa.Column[Any]":
 
 def _part_of(name: str, table: str, **options: Any) -> "sa.Column[Any]":
     """A reference to the row that this one is deleted with."""
-    return sa.Column(name, sa.String, sa.ForeignKey(f"{table}.id", ondelete="CASCADE"), nullable=False, **options)
+    return sa.Column(
+        name, sa.String, sa.ForeignKey(f"{table}.id", ondelete="CASCADE"), nullable=False, **options
+    )
 
 
 def _refers(name: str, table: str, *, nullable: bool = False, **options: Any) -> "sa.Column[Any]":

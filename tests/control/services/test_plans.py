@@ -1,0 +1,102 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from control_seed import DIGEST, add_dataset, add_model
+from modelyard.control.platform import Platform
+from modelyard.control.services import datasets, models, runs
+from modelyard.control.services.pages import PageRequest
+from modelyard.control.services.runs import RunView
+from modelyard.errors import Conflict, InvalidInput, NotFound, UnknownName
+
+RECIPE = {"task": "tabular-classification", "name": "colours", "data": "colours", "net": "logistic-regression"}
+
+
+def train(platform: Platform, **keys: Any) -> RunView:
+    return runs.submit(platform, "default", "train", RECIPE | keys)
+
+
+def queued(platform: Platform) -> int:
+    return len(runs.list_runs(platform, "default", PageRequest(limit=500, cursor=None, secret=b"")).items)
+
+
+def test_a_recipe_is_queued_with_the_version_that_it_means_now(platform: Platform, tmp_path: Path) -> None:
+    add_dataset(platform, tmp_path)
+    add_dataset(platform, tmp_path, content=b"two")
+    run = train(platform)
+    assert (run.state, run.inputs) == ("queued", {"dataset": "colours:2"})
+    assert run.params["dataset"] == "colours:2"
+    assert run.params["recipe"]["net"]["name"] == "logistic-regression"
+    assert train(platform, data="colours:1").inputs == {"dataset": "colours:1"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "error", "match"),
+    [
+        ({"data": "nothing"}, NotFound, "nothing"),
+        ({"data": "colours:9"}, NotFound, "no such version"),
+        ({"trainig": {}}, UnknownName, "did you mean 'training'"),
+        ({"net": "cnn"}, InvalidInput, "cnn"),
+        ({"net": "logistic-regresion"}, UnknownName, "did you mean 'logistic-regression'"),
+        ({"task": "tabular"}, UnknownName, "tabular"),
+        ({"name": "../x"}, InvalidInput, "name"),
+    ],
+)
+def test_a_recipe_that_cannot_work_queues_nothing(
+    platform: Platform, tmp_path: Path, keys: dict[str, Any], error: type[Exception], match: str
+) -> None:
+    add_dataset(platform, tmp_path)
+    with pytest.raises(error, match=match):
+        train(platform, **keys)
+    assert queued(platform) == 0
+
+
+def test_a_model_of_another_task_is_a_conflict_before_anything_is_queued(
+    platform: Platform, tmp_path: Path
+) -> None:
+    add_dataset(platform, tmp_path)
+    add_model(platform, tmp_path)
+    with pytest.raises(Conflict, match="tabular-classification"):
+        train(platform, task="tabular-regression", net="linear-regression")
+    assert queued(platform) == 0
+
+
+def test_an_unknown_kind(platform: Platform) -> None:
+    with pytest.raises(UnknownName, match="did you mean 'train'"):
+        runs.submit(platform, "default", "trian", {})
+    with pytest.raises(InvalidInput, match="POST /api/v1/datasets"):
+        runs.submit(platform, "default", "prepare", {})
+
+
+def test_an_evaluation_takes_what_the_model_was_trained_with(platform: Platform, tmp_path: Path) -> None:
+    add_model(platform, tmp_path)
+    with pytest.raises(NotFound, match="trained with"):
+        runs.submit(platform, "default", "evaluate", {"model": "colours"})
+    add_dataset(platform, tmp_path, "points")
+    run = runs.submit(platform, "default", "evaluate", {"model": "colours:1", "data": "points", "split": "train"})
+    assert run.inputs == {"dataset": "points:1", "package": "colours:1"}
+    assert (run.params["model"], run.params["dataset"], run.params["split"]) == ("colours:1", "points:1", "train")
+    assert DIGEST not in str(run.params)
+
+
+@pytest.mark.parametrize(
+    "params", [{}, {"model": 3}, {"model": "colours", "splt": "x"}, {"model": "colours@nobody"}, {"model": "a:b:c"}]
+)
+def test_what_is_no_evaluation(platform: Platform, tmp_path: Path, params: dict[str, Any]) -> None:
+    add_model(platform, tmp_path)
+    with pytest.raises((InvalidInput, NotFound)):
+        runs.submit(platform, "default", "evaluate", params)
+
+
+def test_data_and_versions_in_use_stay(platform: Platform, tmp_path: Path) -> None:
+    add_model(platform, tmp_path)
+    add_dataset(platform, tmp_path, "points")
+    run = runs.submit(platform, "default", "evaluate", {"model": "colours", "data": "points"})
+    with pytest.raises(Conflict, match=run.id):
+        datasets.delete_version(platform, "default", "points", "1")
+    with pytest.raises(Conflict, match=run.id):
+        models.delete_version(platform, "default", "colours", "1")
+    runs.cancel(platform, "default", run.id)
+    datasets.delete_version(platform, "default", "points", "1")
+    models.delete_version(platform, "default", "colours", "1")

@@ -65,7 +65,7 @@ class Yard:
 
     def strays(self):
         """Processes of this home that live."""
-        return marked(Launcher(self.home, ())._marker)
+        return marked(Launcher(self.home, ()).marker)
 
     def pids(self):
         """Id -> pid of what runs, the launcher among them; empty where no launcher answers."""
@@ -162,15 +162,15 @@ def test_keys_from_creation_to_revocation(up):
     made = up.json("keys", "create", "caller", "--expires-in", "1h")
     assert made["scopes"] == ["predict"]
     assert made["expires_at"] - made["created_at"] == pytest.approx(3600)
-    caller = modelyard.Client(up.said["control_url"], made["key"])
-    with pytest.raises(errors.Forbidden):
-        caller.keys.list()
-    up.json("keys", "revoke", made["id"])
-    listed = {k["id"]: k for k in up.json("keys", "list")}
-    assert listed[made["id"]]["revoked_at"]
-    assert made["key"] not in up.run("keys", "list", "--json")[1]
-    with pytest.raises(errors.Unauthorized):
-        caller.keys.list()
+    with modelyard.Client(up.said["control_url"], made["key"]) as caller:
+        with pytest.raises(errors.Forbidden):
+            caller.keys.list()
+        up.json("keys", "revoke", made["id"])
+        listed = {k["id"]: k for k in up.json("keys", "list")}
+        assert listed[made["id"]]["revoked_at"]
+        assert made["key"] not in up.run("keys", "list", "--json")[1]
+        with pytest.raises(errors.Unauthorized):
+            caller.keys.list()
 
 
 def test_errors_of_the_server_reach_the_command_line(up):
@@ -189,6 +189,7 @@ def test_a_run_with_an_empty_data_folder_is_refused(up, tmp_path):
     assert "no file in the folder" in err
 
 
+@pytest.mark.slow
 def test_from_a_table_to_an_answer_in_shell_and_python(up, tmp_path):
     path = tmp_path / "t.csv"
     path.write_text(
@@ -223,10 +224,11 @@ def test_from_a_table_to_an_answer_in_shell_and_python(up, tmp_path):
     assert up.json("deployments", "list") == []
 
 
+@pytest.mark.slow
 def test_a_wait_that_is_interrupted_leaves_the_run_and_says_how_to_cancel_it(up):
     up.json("data", "add", "digits")
-    argv = up.argv("train", "--task", "image-classification", "--data", "digits", "--net", "cnn", "--name", "long",
-                   "--set", "training.epochs=100000")  # fmt: skip
+    recipe = ("--task", "image-classification", "--data", "digits", "--net", "cnn", "--name", "long")
+    argv = up.argv("train", *recipe, "--set", "training.epochs=100000")
     waiting = subprocess.Popen(
         argv, env=up.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -260,6 +262,7 @@ def test_ctrl_c_stops_everything_that_the_foreground_started(yard):
     assert not yard.home.launcher_socket.exists()
 
 
+@pytest.mark.slow
 def test_down_ends_what_is_left_of_a_platform_whose_launcher_and_control_were_killed(yard):
     yard.json("up", *yard.ports, "--detach")
     pids = yard.pids()
@@ -270,6 +273,7 @@ def test_down_ends_what_is_left_of_a_platform_whose_launcher_and_control_were_ki
     wait_until(lambda: not any(lives(p) for p in pids.values()), 5)
 
 
+@pytest.mark.slow
 def test_a_start_after_such_an_end_takes_the_gateway_over(yard):
     yard.json("up", *yard.ports, "--detach")
     pids = yard.pids()
@@ -281,6 +285,7 @@ def test_a_start_after_such_an_end_takes_the_gateway_over(yard):
     assert yard.pids()["gateway"] == pids["gateway"]
 
 
+@pytest.mark.slow
 def test_a_control_that_cannot_start_says_why_and_nothing_is_left(yard):
     yard.home.create()
     yard.home.secret.write_text("spoilt")

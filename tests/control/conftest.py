@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,8 +10,18 @@ from modelyard.control.platform import Platform
 from modelyard.home import Home
 
 
+@pytest.fixture(scope="session")
+def opened_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home that was opened once: copying it is quicker than migrating a database for each test."""
+    home = Home(tmp_path_factory.mktemp("opened") / "home")
+    write_config(home)
+    open_platform(home).database.close()
+    return home.root
+
+
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
+def home(opened_home: Path, tmp_path: Path) -> Home:
+    shutil.copytree(opened_home, tmp_path / "home")
     home = Home(tmp_path / "home")
     write_config(home)
     return home

@@ -15,7 +15,7 @@ from modelyard.client.data import DataOptions, Dataset
 from modelyard.client.record import when
 from modelyard.client.runs import Run
 
-app = typer.Typer(help="Data sets: add, list, show, sample.", no_args_is_help=True)
+app = typer.Typer(help="Data sets: add, list, show, profile, sample, delete.", no_args_is_help=True)
 
 Paths = Annotated[
     list[Path] | None,
@@ -124,6 +124,31 @@ def show_(name: Annotated[str, typer.Argument(help="NAME or NAME:VERSION.")], as
     else:
         found = client().data.show(base)
         show(found.raw, as_json, *_faces(found))
+
+
+@app.command()
+def profile(
+    name: Annotated[str, typer.Argument(help="NAME or NAME:VERSION.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Where the page with the pictures goes (HTML).", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what was found in a version: missing values, ranges, classes, rows that stand twice."""
+    data = client().data
+    if out is not None:
+        out.write_bytes(data.profile_file(name, "profile.html"))
+    last = f"The page is in {out}." if out else f"With pictures: yard data profile {name} --out profile.html"
+    base, _, version = name.partition(":")
+    found = data.profile(base, version or "latest") if as_json else None
+    show(found, as_json, "" if as_json else data.profile_file(name).decode(), last)
+
+
+@app.command()
+def delete(reference: Annotated[str, typer.Argument(metavar="NAME:VERSION")], as_json: Json = False) -> None:
+    """Delete a version. One that a run works on is kept."""
+    client().data.delete(reference)
+    show({"deleted": reference}, as_json, f"{reference} is deleted.")
 
 
 @app.command()

@@ -1,15 +1,17 @@
 """`yard models`."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from modelyard.cli.output import Json, facts, figures, show, table
 from modelyard.cli.platform import client
+from modelyard.cli.report import report_faces
 from modelyard.client.models import Model, split_reference
 from modelyard.client.record import when
 
-app = typer.Typer(help="Models: list, show, alias.", no_args_is_help=True)
+app = typer.Typer(help="Models: list, show, report, alias, delete.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -32,6 +34,30 @@ def show_(
     else:
         found = client().models.show(model)
         show(found.raw, as_json, *_faces(found))
+
+
+@app.command()
+def report(
+    model: Annotated[str, typer.Argument(metavar="MODEL[:VERSION|@ALIAS]")],
+    out: Annotated[
+        Path | None, typer.Option(help="Where the page with the pictures goes (HTML).", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what the newest evaluation of a version found."""
+    models = client().models
+    found = models.report(model)
+    if out is not None:
+        out.write_bytes(models.report_page(model))
+    last = f"The page is in {out}." if out else f"With pictures: yard models report {model} --out report.html"
+    show(found, as_json, *report_faces(found), last)
+
+
+@app.command()
+def delete(model: Annotated[str, typer.Argument(metavar="MODEL:VERSION")], as_json: Json = False) -> None:
+    """Delete a version. One that a deployment serves is kept."""
+    client().models.delete(model)
+    show({"deleted": model}, as_json, f"{model} is deleted.")
 
 
 @app.command()

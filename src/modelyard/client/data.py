@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from modelyard.client.record import Record
 from modelyard.client.runs import Run, Watch
 from modelyard.client.sample import Sample
-from modelyard.client.transport import at
+from modelyard.client.transport import Request, at
 from modelyard.client.upload import Progress, upload
+from modelyard.errors import InvalidInput
 
 if TYPE_CHECKING:
     from modelyard.client.client import Client
@@ -112,6 +113,20 @@ class Datasets:
         base, _, version = name.partition(":")
         path = at("datasets", base, "versions", version or "latest", "sample")
         return Sample(self._client.transport.get(path, split=split, row=row), self._client)
+
+    def profile_file(self, name: str, file: str = "profile.txt") -> bytes:
+        """The same of "name" or "name:3" as a file: profile.txt, or profile.html with pictures."""
+        base, _, version = name.partition(":")
+        return self._client.transport.file(
+            at("datasets", base, "versions", version or "latest", "files", file)
+        )
+
+    def delete(self, reference: str) -> None:
+        """Delete a version ("name:3"). Raises Conflict while a run works on it."""
+        base, _, version = reference.partition(":")
+        if not version:
+            raise InvalidInput("say which version to delete", came=reference, allowed=f"{base}:3")
+        self._client.transport.send(Request(method="DELETE", path=at("datasets", base, "versions", version)))
 
 
 def _latest(raw: dict[str, Any]) -> dict[str, Any]:

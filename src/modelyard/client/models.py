@@ -1,11 +1,11 @@
 """Models, their versions and aliases."""
 
-from pathlib import Path
+import json
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelyard.client.record import Record
-from modelyard.client.transport import Request, at, error_of
-from modelyard.errors import InvalidInput
+from modelyard.client.transport import Request, at
+from modelyard.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from modelyard.client.client import Client
@@ -70,15 +70,29 @@ class Models:
         self._client.transport.send(Request(method="DELETE", path=path))
         return self.show(name)
 
-    def report(self, reference: str, report: str, file: str, out: Path) -> Path:
-        """Write a report's file ("report.json", "report.html") to `out`."""
+    def report(self, reference: str) -> dict[str, Any]:
+        """The newest report of a version ("name", "name:3", "name@alias"), as types.report.Report in JSON."""
+        return dict(json.loads(self._report_file(reference, "report.json")))
+
+    def report_page(self, reference: str) -> bytes:
+        """The same with its pictures, as one HTML page."""
+        return self._report_file(reference, "report.html")
+
+    def delete(self, reference: str) -> None:
+        """Delete a version ("name:3"). Raises Conflict while a deployment serves it."""
         name, version = split_reference(reference)
-        path = at("models", name, "versions", version or "latest", "reports", report, "files", file)
-        response = self._client.transport.raw(Request(method="GET", path=path))
-        if response.status_code >= 400:
-            raise error_of(response)
-        out.write_bytes(response.content)
-        return out
+        if version is None:
+            raise InvalidInput("say which version to delete", came=reference, allowed=f"{name}:3")
+        self._client.transport.send(Request(method="DELETE", path=at("models", name, "versions", version)))
+
+    def _report_file(self, reference: str, file: str) -> bytes:
+        name, version = split_reference(reference)
+        version = version or "latest"
+        reports = self.version(reference).get("reports") or []
+        if not reports:
+            raise NotFound("this version has no report; make one with: yard evaluate", came=reference)
+        path = at("models", name, "versions", version, "reports", reports[-1]["id"], "files", file)
+        return self._client.transport.file(path)
 
 
 def split_reference(reference: str) -> tuple[str, str | None]:

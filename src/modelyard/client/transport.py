@@ -72,6 +72,13 @@ class Transport:
             time.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
+    def file(self, path: str) -> bytes:
+        """A file, whole. Raises the ModelyardError that the answer says."""
+        response = self.raw(Request(method="GET", path=path))
+        if response.status_code >= 400:
+            raise error_of(response)
+        return response.content
+
     def pages(self, path: str, limit: int | None = None, **query: Any) -> Iterator[Any]:
         """The items of a list, over its pages, `limit` in all."""
         cursor, left = None, limit

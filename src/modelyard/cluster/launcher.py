@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 
 
 class Launcher:
-    """`own` are the processes that it keeps by itself; `apply` says what else should be."""
+    """`own` are the processes that it keeps by itself; `apply` says what else should be. `marker` begins the
+    mark (identity.MARKER) in the environment of all that it starts."""
 
     def __init__(self, home: Home, own: Iterable[ProcessSpec]) -> None:
         self.home = home
@@ -41,7 +42,7 @@ class Launcher:
         self._stop_asked = asyncio.Event()
         self._frozen: Table | None = None
         self._dirty = False
-        self._marker = hashlib.sha256(os.fsencode(home.root)).hexdigest()[:16]
+        self.marker = hashlib.sha256(os.fsencode(home.root)).hexdigest()[:16]
 
     @property
     def table(self) -> Table:
@@ -99,10 +100,10 @@ class Launcher:
                 continue
             self._make(record.spec).adopt(record)  # a changed one is ended, then started anew, by _reconcile
             self._desired.setdefault(record.spec.id, record.spec)
-        _end_strays(f"{self._marker}/", {p.status.pid for p in self._processes.values()})
+        _end_strays(f"{self.marker}/", {p.status.pid for p in self._processes.values()})
 
     def _make(self, spec: ProcessSpec) -> Supervised:
-        process = Supervised(spec, f"{self._marker}/{spec.id}", self._change)
+        process = Supervised(spec, f"{self.marker}/{spec.id}", self._change)
         self._processes[spec.id] = process
         return process
 

@@ -63,7 +63,8 @@ class Link(asyncio.Protocol):
             self._heard = now
         self._asked[number] = (future, now + left)
         dialect, operation, headers = head
-        start = frames.request_head(number, dialect, operation, int(left * 1000), headers, size)
+        milliseconds = min(int(left * 1000), 0xFFFFFFFF)
+        start = frames.request_head(number, dialect, operation, milliseconds, headers, size)
         self._send(start, *body)
         return future
 

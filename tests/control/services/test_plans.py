@@ -10,7 +10,7 @@ from modelyard.control.services.pages import PageRequest
 from modelyard.control.services.runs import RunView
 from modelyard.errors import Conflict, InvalidInput, NotFound, UnknownName
 
-RECIPE = {"task": "tabular-classification", "name": "colours", "data": "colours", "net": "logistic-regression"}
+RECIPE = {"task": "tabular-classification", "name": "colours", "data": "colours", "net": "logistic_regression"}
 
 
 def train(platform: Platform, **keys: Any) -> RunView:
@@ -18,7 +18,8 @@ def train(platform: Platform, **keys: Any) -> RunView:
 
 
 def queued(platform: Platform) -> int:
-    return len(runs.list_runs(platform, "default", PageRequest(limit=500, cursor=None, secret=b"")).items)
+    page = runs.list_runs(platform, "default", PageRequest(limit=500, cursor=None, secret=b""))
+    return [run.state for run in page.items].count("queued")
 
 
 def test_a_recipe_is_queued_with_the_version_that_it_means_now(platform: Platform, tmp_path: Path) -> None:
@@ -27,7 +28,7 @@ def test_a_recipe_is_queued_with_the_version_that_it_means_now(platform: Platfor
     run = train(platform)
     assert (run.state, run.inputs) == ("queued", {"dataset": "colours:2"})
     assert run.params["dataset"] == "colours:2"
-    assert run.params["recipe"]["net"]["name"] == "logistic-regression"
+    assert run.params["recipe"]["net"]["name"] == "logistic_regression"
     assert train(platform, data="colours:1").inputs == {"dataset": "colours:1"}
 
 
@@ -38,7 +39,7 @@ def test_a_recipe_is_queued_with_the_version_that_it_means_now(platform: Platfor
         ({"data": "colours:9"}, NotFound, "no such version"),
         ({"trainig": {}}, UnknownName, "did you mean 'training'"),
         ({"net": "cnn"}, InvalidInput, "cnn"),
-        ({"net": "logistic-regresion"}, UnknownName, "did you mean 'logistic-regression'"),
+        ({"net": "logistic_regresion"}, UnknownName, "did you mean 'logistic_regression'"),
         ({"task": "tabular"}, UnknownName, "tabular"),
         ({"name": "../x"}, InvalidInput, "name"),
     ],
@@ -58,7 +59,7 @@ def test_a_model_of_another_task_is_a_conflict_before_anything_is_queued(
     add_dataset(platform, tmp_path)
     add_model(platform, tmp_path)
     with pytest.raises(Conflict, match="tabular-classification"):
-        train(platform, task="tabular-regression", net="linear-regression")
+        train(platform, task="tabular-regression", net="linear_regression")
     assert queued(platform) == 0
 
 

@@ -213,4 +213,4 @@ class RunMachine(RuleBasedStateMachine):
 
 
 TestRunMachine = RunMachine.TestCase
-TestRunMachine.settings = settings(max_examples=15, stateful_step_count=12, deadline=None)
+TestRunMachine.settings = settings(max_examples=12, stateful_step_count=12, deadline=None)

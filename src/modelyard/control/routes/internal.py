@@ -33,11 +33,14 @@ async def stream_snapshots(request: Request, platform: Here) -> StreamingRespons
 @router.post("/runs/{run}/events")
 async def events(request: Request, platform: Here, run: str) -> Response:
     """410 tells an attempt that it is not the run's any more."""
+    token = _token(request)
+    if not token:
+        raise Unauthorized("a run's attempt shows its token")
     try:
         said = _events.decode(await request.body())
     except msgspec.MsgspecError as error:
         raise InvalidInput(f"events of a run: {error}") from None
-    reply = await run_in_threadpool(run_events.receive, platform, run, _token(request), said)
+    reply = await run_in_threadpool(run_events.receive, platform, run, token, said)
     return Response(msgspec.json.encode(reply), media_type="application/json")
 
 

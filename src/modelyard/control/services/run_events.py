@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from modelyard.control.platform import Platform, digest_of
 from modelyard.control.services.names import known_id
-from modelyard.errors import InvalidInput, LeaseLost, Unauthorized
+from modelyard.errors import InvalidInput, LeaseLost
 from modelyard.store.work import Run, RunMetric
 from modelyard.types.run import RunEvent, RunEvents, RunReply
 
@@ -18,13 +18,11 @@ _LONGEST_NAME = 100
 _LARGEST_STEP = 2**31 - 1
 
 
-def receive(platform: Platform, run_id: str, token: str | None, said: RunEvents) -> RunReply:
+def receive(platform: Platform, run_id: str, token: str, said: RunEvents) -> RunReply:
     """Note what an attempt says and extend its lease.
 
-    Raises Unauthorized without a token, and LeaseLost for any token but that of the present attempt.
+    Raises LeaseLost for any token but that of the present attempt.
     """
-    if not token:
-        raise Unauthorized("a run's attempt shows its token")
     known_id("run", run_id)
     for event in said.events:
         _check(event)

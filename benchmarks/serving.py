@@ -113,7 +113,7 @@ def _summary(
 
 
 def _median(rows: list[dict[str, Any]], figure: str) -> float:
-    return statistics.median(row[figure] for row in rows)
+    return float(statistics.median(row[figure] for row in rows))
 
 
 def _goals(rows: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -69,7 +69,14 @@ def python_of(peer: str) -> Path:
     if not (folder / "ready").exists():
         print(f"installing {', '.join(PEERS[peer])}", flush=True)
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        pip = [
+            str(folder / "bin" / "python"),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        ]
         subprocess.run([*pip, *PEERS[peer]], check=True)
         (folder / "ready").touch()
     return folder / "bin" / "python"

@@ -63,7 +63,9 @@ def publish(platform: Platform, outputs: Path, outcome: RunOutcome, to: dict[str
         return adoption.publish(session, session.get_one(Run, run_id), found, 2.0)
 
 
-def add_model(platform: Platform, work: Path, name: str = "colours", tenant: str = "default") -> dict[str, Any]:
+def add_model(
+    platform: Platform, work: Path, name: str = "colours", tenant: str = "default"
+) -> dict[str, Any]:
     """A version of a small real package, with a report."""
     outputs = work / new_id("out")
     write_package(outputs / "package")
@@ -72,12 +74,16 @@ def add_model(platform: Platform, work: Path, name: str = "colours", tenant: str
     manifest["lineage"] |= {"run": new_id("run"), "dataset_digest": DIGEST}
     (outputs / "package/model.json").write_bytes(msgspec.json.encode(manifest, order="sorted"))
     write_report(outputs / "report")
-    outcome = RunOutcome(state="succeeded", outputs={"package": "package", "report": "report"}, summary={"value": 0.5})
+    outcome = RunOutcome(
+        state="succeeded", outputs={"package": "package", "report": "report"}, summary={"value": 0.5}
+    )
     return publish(platform, outputs, outcome, {"model": name}, tenant)
 
 
 def write_report(folder: Path) -> None:
-    metrics = Metrics(main="accuracy", higher_is_better=True, values={"accuracy": 0.5}, curves={"roc": {"x": [0.0]}})
+    metrics = Metrics(
+        main="accuracy", higher_is_better=True, values={"accuracy": 0.5}, curves={"roc": {"x": [0.0]}}
+    )
     report = Report(
         model="colours", task="tabular-classification", dataset="colours:1", dataset_digest=DIGEST, split="test",
         rows=4, metrics=metrics, interval=Interval(value=0.5, low=0.4, high=0.6), history={"loss": [[1.0, 2.0]]},

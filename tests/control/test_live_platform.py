@@ -152,7 +152,9 @@ def test_from_data_to_an_evaluated_model(live: LivePlatform) -> None:
     assert (version["run"], version["dataset"]) == (trained["id"], "wine:1")
     assert version["dataset_digest"] == live.get("datasets/wine/versions/1")["digest"]
     assert version["reports"][0]["metrics"]["values"]["accuracy"] >= 0.8
-    evaluated = live.ended(live.post("runs", {"kind": "evaluate", "params": {"model": "wine", "split": "train"}})["id"])
+    evaluated = live.ended(
+        live.post("runs", {"kind": "evaluate", "params": {"model": "wine", "split": "train"}})["id"]
+    )
     assert evaluated["state"] == "succeeded", evaluated
     assert [r["split"] for r in live.get("models/wine/versions/1")["reports"]] == ["train", "test"]
     log = live.http.get(f"/api/v1/runs/{trained['id']}/log").text

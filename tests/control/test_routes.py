@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import anyio
 import httpx
@@ -101,10 +100,13 @@ def routes(api: Api) -> set[tuple[str, str]]:
     return known | {("GET", "/openapi.json")} | hidden
 
 
-
-
 def filled(path: str) -> str:
-    return path.replace("{run}", "run_" + "0" * 26).replace("{key}", "key_" + "0" * 26).replace("{", "").replace("}", "")
+    return (
+        path.replace("{run}", "run_" + "0" * 26)
+        .replace("{key}", "key_" + "0" * 26)
+        .replace("{", "")
+        .replace("}", "")
+    )
 
 
 def error(response: httpx.Response) -> str:
@@ -125,7 +127,9 @@ def test_every_route_is_classified(api: Api) -> None:
 @pytest.fixture(scope="module")
 def bad_keys(api: Api) -> list[str | None]:
     """None at all, one that nobody made, a revoked one, an expired one."""
-    revoked, expired = (keys.create(api.platform, "default", name, ["admin"]) for name in ("revoked", "expired"))
+    revoked, expired = (
+        keys.create(api.platform, "default", name, ["admin"]) for name in ("revoked", "expired")
+    )
     keys.revoke(api.platform, "default", revoked.id)
     with api.platform.database.write() as session:
         session.get_one(Key, expired.id).expires_at = 1.0
@@ -181,7 +185,9 @@ def test_another_method(api: Api) -> None:
     assert (response.status_code, error(response)) == (405, "method_not_allowed")
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "localhost.evil", "192.168.1.1", "[", "a@b"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "", "localhost.evil", "192.168.1.1", "[", "a@b"]
+)
 def test_a_name_that_is_not_ours(api: Api, host: str) -> None:
     response = api.ask("GET", "/api/v1/health", headers={"Host": host})
     assert (response.status_code, error(response)) == (421, "misdirected")
@@ -192,7 +198,9 @@ def test_names_that_are_ours(api: Api, host: str) -> None:
     assert api.ask("GET", "/api/v1/health", headers={"Host": host}).status_code == 200
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://127.0.0.1:8801", "http://127.0.0.1:9"])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "https://127.0.0.1:8801", "http://127.0.0.1:9"]
+)
 def test_a_page_of_another_origin(api: Api, origin: str) -> None:
     response = api.ask("GET", "/api/v1/runs", headers={"Origin": origin})
     assert (response.status_code, error(response)) == (403, "forbidden")
@@ -246,9 +254,11 @@ def test_a_page_that_is_none(api: Api, noun: str, query: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["runs/run_" + "0" * 26, "runs/x", "runs/%00", "models/%00", "models/..%2f..%2fetc", "models/" + "a" * 256,
+    "path", ["runs/run_" + "0" * 26, "runs/x", "runs/%00", "models/%00", "models/..%2f..%2fetc",
+             "models/" + "a" * 256,
              "datasets/nothing", "deployments/nothing", "keys/x", "models/colours/versions/9",
-             "models/colours/versions/1/files/..%2f..%2fsecret", "models/colours/versions/1/reports/x/files/report.json"],
+             "models/colours/versions/1/files/..%2f..%2fsecret",
+             "models/colours/versions/1/reports/x/files/report.json"],
 )  # fmt: skip
 def test_what_is_not_there(api: Api, path: str) -> None:
     response = api.ask("GET", f"/api/v1/{path}")
@@ -256,9 +266,15 @@ def test_what_is_not_there(api: Api, path: str) -> None:
 
 
 def test_too_large_and_not_json(api: Api) -> None:
-    big = api.ask("POST", "/api/v1/runs", content=b" " * (2 << 20), headers={"Content-Type": "application/json"})
+    big = api.ask(
+        "POST", "/api/v1/runs", content=b" " * (2 << 20), headers={"Content-Type": "application/json"}
+    )
     assert (big.status_code, error(big)) == (413, "too_large")
-    for headers in ({"Content-Type": "text/plain"}, {}, {"Content-Type": "application/json", "Content-Encoding": "gzip"}):
+    for headers in (
+        {"Content-Type": "text/plain"},
+        {},
+        {"Content-Type": "application/json", "Content-Encoding": "gzip"},
+    ):
         response = api.ask("POST", "/api/v1/runs", content=b'{"kind": "train"}', headers=headers)
         assert (response.status_code, error(response)) == (415, "unsupported_media_type")
 
@@ -274,7 +290,9 @@ def test_uploads(api: Api) -> None:
     assert (empty.status_code, error(empty)) == (400, "invalid_input")
     nameless = api.ask("POST", "/api/v1/uploads", content=b"x")
     assert (nameless.status_code, error(nameless)) == (400, "invalid_input")
-    packed = api.ask("POST", "/api/v1/uploads?filename=a.csv", content=b"x", headers={"Content-Encoding": "gzip"})
+    packed = api.ask(
+        "POST", "/api/v1/uploads?filename=a.csv", content=b"x", headers={"Content-Encoding": "gzip"}
+    )
     assert (packed.status_code, error(packed)) == (415, "unsupported_media_type")
     assert list(api.platform.home.temporary.iterdir()) == []
 

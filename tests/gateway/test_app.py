@@ -7,6 +7,7 @@ import pytest
 
 from live_models import POISON
 from live_serving import TABLE
+from waiting import wait_until
 
 
 def bench(work=0.0, index=0.0):
@@ -175,12 +176,13 @@ def test_both_dialects_give_one_answer(client):
     assert sorted(one, reverse=True) == pytest.approx([a["score"] for a in two], abs=1e-6)
 
 
-def test_a_replicas_error_reaches_the_caller_in_shape(client):
+def test_a_replicas_error_reaches_the_caller_in_shape_and_the_log(client, gateway):
     for path, body in (("/v2/models/table/infer", {"inputs": []}), ("/models/bench", bench(index=POISON))):
         answer = client.post(path, json=body)
         assert answer.status_code == 400
         assert isinstance(answer.json()["error"], str)
-        assert answer.headers["x-request-id"]
+        logged = f'"request_id": "{answer.headers["x-request-id"]}"'
+        wait_until(lambda logged=logged: logged in gateway.output, 2)
 
 
 def test_a_deadline_of_the_caller_and_of_the_route(client):

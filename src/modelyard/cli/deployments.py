@@ -15,7 +15,7 @@ from modelyard.client.record import when
 app = typer.Typer(help="Deployments: list, show, scale, split, delete.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="What callers call it.")]
-Replicas = Annotated[int, typer.Option(min=1, help="Processes that answer, for each version.")]
+Replicas = Annotated[int | None, typer.Option(min=1, help="Processes that answer, for each version.")]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Return before the replicas are ready.")]
 Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for the replicas.")]
 
@@ -23,7 +23,7 @@ Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for the r
 def deploy(
     name: Name,
     model: ModelReference,
-    replicas: Replicas = 1,
+    replicas: Replicas = None,
     no_wait: NoWait = False,
     timeout: Timeout = 60.0,
     as_json: Json = False,

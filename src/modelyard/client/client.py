@@ -87,8 +87,8 @@ class Client:
     def deploy(
         self, name: str, model: str, replicas: int = 1, *, wait: bool = True, timeout: float = 60.0
     ) -> Deployment:
-        """Put a model's version ("name", "name:3", "name@alias") behind `name`."""
-        deployment = self.deployments.create(name, model, replicas)
+        """Put a model's version ("name", "name:3", "name@alias") behind `name`, in the place of an older one."""
+        deployment = self.deployments.put(name, model, replicas)
         return deployment.wait(timeout) if wait else deployment
 
     def predict(self, name: str, value: Any, **parameters: Any) -> Any:

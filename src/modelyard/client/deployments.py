@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from modelyard.client.models import split_reference
 from modelyard.client.record import Record
 from modelyard.client.transport import Request, at
-from modelyard.errors import DeadlineExceeded, from_dict
+from modelyard.errors import Conflict, DeadlineExceeded, NotFound, from_dict
 
 if TYPE_CHECKING:
     from modelyard.client.client import Client
@@ -78,6 +78,20 @@ class Deployments:
         elif version:
             body["version"] = int(version) if version.isdigit() and len(version) < 8 else version
         return self._as(self._client.transport.post("/api/v1/deployments", body))
+
+    def put(self, name: str, model: str, replicas: int | None = None) -> Deployment:
+        """`create`, or, where `name` serves this model already, give all its requests to the version: the old one
+        goes on until the new one is ready. Raises Conflict where `name` serves another model."""
+        try:
+            there = self.show(name)
+        except NotFound:
+            return self.create(name, model, replicas or 1)
+        base = split_reference(model)[0]
+        if there.model != base:
+            raise Conflict(f"the deployment {name!r} serves another model", came=base, allowed=there.model)
+        version = self._client.models.version(model)["version"]
+        scaled = {} if replicas is None else {"replicas": replicas}
+        return self._patch(name, {"split": {str(version): 1.0}, **scaled})
 
     def list(self, limit: int | None = None) -> list[Deployment]:
         return [self._as(d) for d in self._client.transport.pages("/api/v1/deployments", limit)]

@@ -6,6 +6,7 @@ Exit status 78 (EX_CONFIG) where it cannot start as it was told to; the fault fi
 import argparse
 import errno
 import logging
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -68,6 +69,8 @@ def _serve(home: Home) -> None:
             timeout_keep_alive=30,
             timeout_graceful_shutdown=5,
         )
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _ignore)  # uvicorn sends them again when it has ended, to end the process
         _Server(config, platform).run(sockets=[listener])
     platform.database.close()
 
@@ -90,6 +93,10 @@ class _Server(uvicorn.Server):
         self._platform.closing.set()
         self._platform.changes.tell()
         super().handle_exit(sig, frame)
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    """Told to end, and ending already."""
 
 
 def _listen(config: PlatformConfig) -> socket.socket:

@@ -9,8 +9,8 @@ from typing import Any, Final
 import numpy as np
 
 from modelyard.errors import InvalidInput, TooLarge
+from modelyard.tasks.images import MAX_PIXELS
 
-MAX_PIXELS: Final = 64_000_000
 MAX_BYTES: Final = 256 * 1024 * 1024
 SUFFIXES: Final = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 PILLOW_FORMATS: Final = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")

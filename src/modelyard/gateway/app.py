@@ -95,7 +95,10 @@ class Gateway:
         if match is None or not match.operation:
             response = await self._own(scope, headers, match, request_id)
         elif match.forward:
-            return await self._predict(match, headers, receive)
+            answer = await self._predict(match, headers, receive)
+            if answer[0] >= 400:
+                self._note(request_id, scope["method"], scope["path"], answer[0], "refused_by_replica")
+            return answer
         else:
             response = await self._from_catalog(match, headers, receive)
         return response.status, _headers(response), response.body

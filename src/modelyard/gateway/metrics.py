@@ -27,7 +27,7 @@ async def render(deployments: Deployments, refused: dict[str, int], in_flight: i
     await _ask(deployments)
     rows = list(_rows(deployments))
     lines = _own(rows)
-    lines += _series("modelyard_requests_refused_total", "counter", "Refused by the gateway, by code.")
+    lines += _series("modelyard_requests_refused_total", "counter", "Answered with an error, by code.")
     lines += [f'modelyard_requests_refused_total{{code="{code}"}} {n}' for code, n in sorted(refused.items())]
     lines += _series("modelyard_requests_in_flight", "gauge", "Predictions under way.")
     lines.append(f"modelyard_requests_in_flight {in_flight}")

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from modelyard.errors import InvalidInput, TooLarge
 
-MAX_PIXELS: Final = 64_000_000
+MAX_PIXELS: Final = 24_000_000
+"""A camera's 6,000 x 4,000. What decoding takes is a small multiple of this: an answer's memory stays bounded."""
 FORMATS: Final = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 """What Pillow may try: raster formats that need no other program."""
 
@@ -142,7 +143,7 @@ def _as_mode(image: Any, mode: str) -> Any:
 
 def _to_8_bit(image: Any) -> Any:
     """16-bit values by 257, so that 65,535 becomes 255; values that fit in 8 bits stay."""
-    values = np.nan_to_num(np.asarray(image, dtype=np.float64))
+    values = np.nan_to_num(np.asarray(image, dtype=np.float32))
     if values.max(initial=0) > 255:
         values = values / 257
     return _pillow().fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))

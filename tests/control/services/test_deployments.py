@@ -105,8 +105,9 @@ def test_a_split(platform: Platform) -> None:
 @pytest.mark.parametrize(
     ("split", "error"),
     [({}, InvalidInput), ({"1": 0}, InvalidInput), ({"1": -1.0, "2": 2}, InvalidInput), ({"9": 1}, NotFound),
-     ({"1": float("nan")}, InvalidInput), ({"1": float("inf")}, InvalidInput), ({"2": 1, "latest": 1}, InvalidInput),
-     ({"x": 1}, InvalidInput), ({str(i): 1 for i in range(17)}, InvalidInput)],
+     ({"1": float("nan")}, InvalidInput), ({"1": float("inf")}, InvalidInput),
+     ({"2": 1, "latest": 1}, InvalidInput), ({"x": 1}, InvalidInput),
+     ({str(i): 1 for i in range(17)}, InvalidInput)],
 )  # fmt: skip
 def test_what_is_no_split(platform: Platform, split: dict[str, float], error: type[Exception]) -> None:
     deploy(platform, version="1")

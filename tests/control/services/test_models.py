@@ -68,7 +68,9 @@ def test_a_deleted_version_takes_its_bytes_along_but_not_those_of_others(
     assert list(platform.blobs.digests()) == []
 
 
-@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "", ".", "model.onnx/", "MODEL.ONNX", "a\0"])
+@pytest.mark.parametrize(
+    "name", ["../../etc/passwd", "/etc/passwd", "", ".", "model.onnx/", "MODEL.ONNX", "a\0"]
+)
 def test_a_file_that_is_not_in_the_manifest(platform: Platform, tmp_path: Path, name: str) -> None:
     add_model(platform, tmp_path)
     with pytest.raises(NotFound):

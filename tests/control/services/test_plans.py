@@ -10,7 +10,12 @@ from modelyard.control.services.pages import PageRequest
 from modelyard.control.services.runs import RunView
 from modelyard.errors import Conflict, InvalidInput, NotFound, UnknownName
 
-RECIPE = {"task": "tabular-classification", "name": "colours", "data": "colours", "net": "logistic_regression"}
+RECIPE = {
+    "task": "tabular-classification",
+    "name": "colours",
+    "data": "colours",
+    "net": "logistic_regression",
+}
 
 
 def train(platform: Platform, **keys: Any) -> RunView:
@@ -75,14 +80,21 @@ def test_an_evaluation_takes_what_the_model_was_trained_with(platform: Platform,
     with pytest.raises(NotFound, match="trained with"):
         runs.submit(platform, "default", "evaluate", {"model": "colours"})
     add_dataset(platform, tmp_path, "points")
-    run = runs.submit(platform, "default", "evaluate", {"model": "colours:1", "data": "points", "split": "train"})
+    run = runs.submit(
+        platform, "default", "evaluate", {"model": "colours:1", "data": "points", "split": "train"}
+    )
     assert run.inputs == {"dataset": "points:1", "package": "colours:1"}
-    assert (run.params["model"], run.params["dataset"], run.params["split"]) == ("colours:1", "points:1", "train")
+    assert (run.params["model"], run.params["dataset"], run.params["split"]) == (
+        "colours:1",
+        "points:1",
+        "train",
+    )
     assert DIGEST not in str(run.params)
 
 
 @pytest.mark.parametrize(
-    "params", [{}, {"model": 3}, {"model": "colours", "splt": "x"}, {"model": "colours@nobody"}, {"model": "a:b:c"}]
+    "params",
+    [{}, {"model": 3}, {"model": "colours", "splt": "x"}, {"model": "colours@nobody"}, {"model": "a:b:c"}],
 )
 def test_what_is_no_evaluation(platform: Platform, tmp_path: Path, params: dict[str, Any]) -> None:
     add_model(platform, tmp_path)

@@ -36,8 +36,12 @@ def test_the_last_progress_is_shown(platform: Platform, run: str) -> None:
     assert (progress.done, progress.total, progress.text) == (2, 10, "step 2")
 
 
-@pytest.mark.parametrize(("attempt", "token"), [(1, "secret"), (3, "secret"), (2, "wrong"), (2, "é"), (2, "")])
-def test_another_attempt_or_token_is_told_to_stop(platform: Platform, run: str, attempt: int, token: str) -> None:
+@pytest.mark.parametrize(
+    ("attempt", "token"), [(1, "secret"), (3, "secret"), (2, "wrong"), (2, "é"), (2, "")]
+)
+def test_another_attempt_or_token_is_told_to_stop(
+    platform: Platform, run: str, attempt: int, token: str
+) -> None:
     with pytest.raises(LeaseLost):
         say(platform, run, point(1, loss=1.0), attempt=attempt, token=token)
     assert runs.metrics(platform, "default", run) == {}

@@ -137,7 +137,7 @@ def _pixels(x: Array) -> Array:
         raise InvalidInput("array 'x' of the npz", came=f"{x.dtype} of shape {x.shape}", allowed=_HINT)
     if x.shape[1] * x.shape[2] > MAX_PIXELS:
         raise TooLarge(
-            "array 'x' of the npz", came=f"images of {x.shape[1]} x {x.shape[2]}", allowed="64 megapixels"
+            "array 'x' of the npz", came=f"images of {x.shape[1]} x {x.shape[2]}", allowed=f"{MAX_PIXELS // 1_000_000} megapixels"
         )
     return x
 

@@ -85,7 +85,7 @@ class Client:
         return run.wait(watch=watch) if wait else run
 
     def deploy(
-        self, name: str, model: str, replicas: int = 1, *, wait: bool = True, timeout: float = 60.0
+        self, name: str, model: str, replicas: int | None = None, *, wait: bool = True, timeout: float = 60.0
     ) -> Deployment:
         """Put a model's version ("name", "name:3", "name@alias") behind `name`, in the place of an older one."""
         deployment = self.deployments.put(name, model, replicas)

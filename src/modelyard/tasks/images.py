@@ -145,7 +145,7 @@ def _to_8_bit(image: Any) -> Any:
     """16-bit values by 257, so that 65,535 becomes 255; values that fit in 8 bits stay."""
     values = np.nan_to_num(np.asarray(image, dtype=np.float32))
     if values.max(initial=0) > 255:
-        values = values / 257
+        values /= np.float32(257)
     return _pillow().fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
 
 

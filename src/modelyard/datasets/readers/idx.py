@@ -12,9 +12,10 @@ import numpy as np
 import pyarrow as pa
 
 from modelyard.datasets.entries import Entry, split_of
-from modelyard.datasets.pictures import MAX_PIXELS, encode_png
+from modelyard.datasets.pictures import encode_png
 from modelyard.datasets.readers import Chunk, Reader
 from modelyard.errors import InvalidInput, TooLarge
+from modelyard.tasks.images import MAX_PIXELS
 from modelyard.types.dataset import ColumnKind
 
 IMAGES: Final = 0x00000803  # unsigned bytes in three dimensions: images, rows, columns

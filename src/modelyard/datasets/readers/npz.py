@@ -8,11 +8,11 @@ from numpy.lib import format as npy
 
 from modelyard.datasets.archive import members, open_archive
 from modelyard.datasets.entries import DAMAGED, Entry
-from modelyard.datasets.pictures import MAX_PIXELS
 from modelyard.datasets.readers import Reader
 from modelyard.datasets.readers.memory import ArrayPart, ArrayReader
 from modelyard.datasets.readers.tables import MAX_COLUMNS, checked_names
 from modelyard.errors import InvalidInput, NotAllowedFormat, TooLarge
+from modelyard.tasks.images import MAX_PIXELS
 from modelyard.types.dataset import ColumnKind
 
 MAX_BYTES: Final = 4 * 1024**3
@@ -137,7 +137,9 @@ def _pixels(x: Array) -> Array:
         raise InvalidInput("array 'x' of the npz", came=f"{x.dtype} of shape {x.shape}", allowed=_HINT)
     if x.shape[1] * x.shape[2] > MAX_PIXELS:
         raise TooLarge(
-            "array 'x' of the npz", came=f"images of {x.shape[1]} x {x.shape[2]}", allowed=f"{MAX_PIXELS // 1_000_000} megapixels"
+            "array 'x' of the npz",
+            came=f"images of {x.shape[1]} x {x.shape[2]}",
+            allowed=f"{MAX_PIXELS // 1_000_000} megapixels",
         )
     return x
 

@@ -2,7 +2,8 @@
 
 usage: python examples/demo.py [--data digits|fashion-mnist|wine|breast-cancer|diabetes] [--epochs N] [--keep]
 
-It starts a platform of its own in a temporary folder and on free ports, and stops it at the end (`--keep` leaves it).
+It starts a platform of its own in a temporary folder and on free ports, and stops it at the end (`--keep` leaves it
+running).
 """
 
 import argparse
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,15 +58,30 @@ def carry(yard: modelyard.Client, options: argparse.Namespace, key: str) -> None
     """One data set through every room."""
     name, recipe = options.data, RECIPES[options.data]
     say(2, f"add the data set {name!r}")
-    print(yard.data.add(name))
+    added = yard.data.add(name)
+    print(f"{name}:{added.version}, {added.rows:,} rows, splits {added.versions[0]['split_rows']}")
 
     say(3, f"train {recipe['net']!r} on it; the run evaluates and packages it too")
     extra: dict[str, Any] = {"training": {"epochs": options.epochs}} if options.epochs else {}
-    run = yard.train(**recipe, data=name, name=name, **extra)
-    print(run)
+    run = yard.train(**recipe, data=name, name=name, watch=epochs(), **extra)
+    report = yard.models.report(name)
+    found = report["interval"]
+    print(f"{report['metrics']['main']} {found['value']:.4f} on {report['rows']:,} test rows "
+          f"({found['confidence']:.0%} interval {found['low']:.4f} to {found['high']:.4f})")  # fmt: skip
+    print(f"fit: {report['fit']['verdict']}, {report['fit']['why']}")
+    print(
+        f"version {name}:{run.outputs['model']['version']}, sha256 {run.outputs['model']['digest'][:16]}..."
+    )
+    page = SAMPLE / "report.html"
+    SAMPLE.mkdir(exist_ok=True)
+    page.write_bytes(yard.models.report_page(name))
+    print(f"the report with its pictures: {page}")
 
-    say(4, "deploy the version: a replica verifies the package and replays its golden inputs before it serves")
-    print(yard.deploy(name, name))
+    say(
+        4, "deploy the version: a replica verifies the package and replays its golden inputs before it serves"
+    )
+    deployed = yard.deploy(name, name)
+    print(f"{deployed.ready} of {deployed.wanted} replicas ready")
 
     say(5, "ask it over HTTP with stock clients")
     url = f"{yard.gateway_url}/models/{name}"
@@ -76,6 +93,20 @@ def carry(yard: modelyard.Client, options: argparse.Namespace, key: str) -> None
     if shutil.which("curl"):
         shown = subprocess.run(line, shell=True, check=True, capture_output=True, text=True)
         print(f"         {shown.stdout}")
+
+
+def epochs() -> Callable[[Any], None]:
+    """Prints what a run says of itself, each fifth of the way."""
+    seen = {-1}
+
+    def watch(run: Any) -> None:
+        said = run.progress
+        fifth = int(5 * (said.get("done") or 0) / (said.get("total") or 1))
+        if fifth not in seen and said.get("text"):
+            seen.add(fifth)
+            print(f"  {said['text']}", flush=True)
+
+    return watch
 
 
 def ask(url: str, key: str, task: str, sample: Any) -> Any:

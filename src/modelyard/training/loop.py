@@ -119,7 +119,9 @@ class Loop:
         return mean
 
     def _progress(self, done: float, epoch: int) -> None:
-        self.job.reporter.progress(done, self.epochs, f"epoch {epoch} of {self.epochs}")
+        said = [f"epoch {epoch} of {self.epochs}"]
+        said += [f"{name} {points[-1][1]:.4g}" for name, points in self.state.history.items() if "/" in name]
+        self.job.reporter.progress(done, self.epochs, ", ".join(said))
 
     def _set_rate(self, epoch: int, number: int) -> None:
         step = (epoch - 1) * self.steps_per_epoch + number

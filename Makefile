@@ -53,12 +53,14 @@ format: $(VENV)/dev ## put the code into its form
 
 bench: $(VENV)/dev ## the serving benchmark beside LitServe and FastAPI (needs wrk)
 	@$(BIN)/python benchmarks/serving.py $(ARGS)
+	@$(BIN)/python benchmarks/report.py
 
 figures: $(VENV)/dev ## all other figures under benchmarks/results
 	@$(BIN)/python benchmarks/accuracy.py
 	@$(BIN)/python benchmarks/training_speed.py
 	@$(BIN)/python benchmarks/ingest.py
 	@$(BIN)/python benchmarks/startup.py
+	@$(BIN)/python benchmarks/report.py
 
 clean:           ## remove the virtual environment and caches
 	@rm -rf $(VENV) .bench .pytest_cache .mypy_cache .ruff_cache .hypothesis build src/*.egg-info

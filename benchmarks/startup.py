@@ -1,4 +1,5 @@
-"""How long the first steps take: `import modelyard`, `yard up`, and how large the core install is.
+"""How long the first steps take: `import modelyard`, `yard up`, and the demo, and how large the core
+install is.
 
 usage: python benchmarks/startup.py [--no-install]
 """
@@ -48,21 +49,44 @@ def up_seconds(home: Path) -> tuple[float, float]:
         start = time.perf_counter()
         subprocess.run(
             [yard, "up", "--detach", "--port", str(ports[0]), "--control-port", str(ports[1])],
-            check=True, env=env, stdout=subprocess.DEVNULL,
+            check=True,
+            env=env,
+            stdout=subprocess.DEVNULL,
         )
-        for url in (f"http://127.0.0.1:{ports[0]}/v2/health/live", f"http://127.0.0.1:{ports[1]}/api/v1/health"):
+        for url in (
+            f"http://127.0.0.1:{ports[0]}/v2/health/live",
+            f"http://127.0.0.1:{ports[1]}/api/v1/health",
+        ):
             urllib.request.urlopen(url, timeout=5).read()
         times.append(time.perf_counter() - start)
         subprocess.run([yard, "down"], check=True, env=env, stdout=subprocess.DEVNULL)
     return times[0], times[1]
 
 
+def demo_seconds() -> float:
+    """From starting the platform to the first answered prediction, as the demo says it."""
+    demo = subprocess.run(
+        [sys.executable, ROOT / "examples" / "demo.py"], check=True, capture_output=True, text=True, cwd=ROOT
+    )
+    return float(demo.stdout.split("From nothing to the last answer: ")[1].split()[0])
+
+
 def core_megabytes(folder: Path) -> float:
     """Size on disk of what `pip install modelyard` (no extra) brings into a fresh virtual environment."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     subprocess.run(
-        [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install", "-q",
-         "-c", str(ROOT / "constraints.txt"), str(ROOT)],
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "--python",
+            str(folder / "bin" / "python"),
+            "install",
+            "-q",
+            "-c",
+            str(ROOT / "constraints.txt"),
+            str(ROOT),
+        ],
         check=True,
     )
     total = subprocess.run(["du", "-sm", str(folder)], check=True, capture_output=True, text=True)
@@ -80,6 +104,7 @@ def main() -> None:
             "import_modelyard_s": {"median": statistics.median(imports), "max": max(imports), "limit": 0.3},
             "yard_up_s": {"first": first, "second": second, "limit": 5.0},
         }
+        result["demo_s"] = {"value": demo_seconds(), "limit": 60}
         if not options.no_install:
             result["core_install_mb"] = {"value": core_megabytes(Path(scratch) / "venv"), "limit": 700}
     print(json.dumps(result, indent=2))

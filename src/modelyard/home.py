@@ -21,8 +21,18 @@ class Home:
 
     def create(self) -> None:
         """Make the folders, readable by their owner alone."""
-        for folder in (self.root, self.blobs, self.temporary, self.datasets, self.packages, self.runs,
-                       self.logs, self.state, self.uploads, self.sockets):
+        for folder in (
+            self.root,
+            self.blobs,
+            self.temporary,
+            self.datasets,
+            self.packages,
+            self.runs,
+            self.logs,
+            self.state,
+            self.uploads,
+            self.sockets,
+        ):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     @property

@@ -1,0 +1,134 @@
+"""Write benchmarks/README.md from the results, so that no figure is typed by hand.
+
+usage: python benchmarks/report.py
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import machine
+
+HEAD = """# Figures
+
+Written by `python benchmarks/report.py` from the files in `results/`, each of which a command of this project wrote, with
+its machine, date and seed. Timings vary from machine to machine: compare what stands in one table.
+
+| figures | command | needs |
+|---|---|---|
+| serving beside its peers | `make bench` | wrk; the peers go into `.bench/` |
+| accuracy | `python benchmarks/accuracy.py` | Debian's dataset-fashion-mnist for that line |
+| training speed | `python benchmarks/training_speed.py` | dataset-fashion-mnist |
+| adding 1 GB of Parquet | `python benchmarks/ingest.py` | 2 GB of disk |
+| start-up and size | `python benchmarks/startup.py` | |
+"""
+
+
+def main() -> None:
+    parts = [HEAD]
+    for name, section in SECTIONS.items():
+        path = machine.RESULTS / f"{name}.json"
+        if path.exists():
+            result = json.loads(path.read_text())
+            parts.append(f"{section(result)}\n\n{_where(result)}\n")
+    page = Path(__file__).with_name("README.md")
+    page.write_text("\n".join(parts))
+    print("written:", page.name)
+
+
+def serving(result: dict[str, Any]) -> str:
+    used = result["settings"]
+    lines = [
+        "## Serving",
+        f"\nThe Fashion-MNIST `cnn`, Open Inference Protocol JSON, {used['connections']} connections of wrk on the same "
+        f"machine, the median of {used['rounds']} rounds of {used['seconds']} s in turn. Raw ONNX Runtime, alone in a "
+        f"process, takes {min(result['raw_cpu_us_per_row'].values()):.0f} us of CPU a row.\n",
+        "| server | req/s | p50 ms | p99 ms | CPU us/request | times raw | p50 ms, 1 connection |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, row in result["servers"].items():
+        lines.append(
+            f"| {name} | {row['requests_per_second']:,.0f} | {row['p50_ms']:.1f} | {row['p99_ms']:.1f} | {row['cpu_us']:.0f} "
+            f"| {row['times_raw_cpu']:.1f} | {row['one_connection_p50_ms']:.2f} |"
+        )
+    lines += ["", "| goal | bound | found | |", "|---|---|---|---|"]
+    for what, goal in result["goals"].items():
+        lines.append(f"| {what} | {goal['bound']} | {goal['value']:.3g} | {_verdict(goal['reached'])} |")
+    return "\n".join(lines)
+
+
+def accuracy(result: dict[str, Any]) -> str:
+    lines = [
+        "## Accuracy",
+        "\nDefault recipes, the test split, asked through the package's engine as serving does.\n",
+        "| data | net | figure | value | goal | |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in result["results"]:
+        lines.append(
+            f"| {row['data']} | {row['net']} | {row['metric']} | {row['value']:.4g} | {row['goal']} "
+            f"| {_verdict(row['reached'])} |"
+        )
+    return "\n".join(lines)
+
+
+def training_speed(result: dict[str, Any]) -> str:
+    ratio, pairs = result["median_ratio"], len(result["seconds"]["ours"])
+    return (
+        "## Training speed\n\nOur loop against the same loop written by hand in PyTorch, Fashion-MNIST `cnn`, epochs in "
+        f"turn: {ratio:.3f} times its time (goal: at most {result['goal']}, {_verdict(result['reached'])}), "
+        f"{result['rows']:,} rows, {pairs} pairs, threads: {result['threads']}."
+    )
+
+
+def ingest(result: dict[str, Any]) -> str:
+    return (
+        f"## Adding data\n\n{result['source_bytes'] / 1e9:.2f} GB of Parquet ({result['rows']:,} rows) become a version with its profile in {result['seconds']:.0f} s, at a peak of "
+        f"{result['peak_rss_bytes'] / 1e6:.0f} MB of RSS (goal: under 1,000, "
+        f"{_verdict(result['peak_rss_bytes'] < 1e9)})."
+    )
+
+
+def startup(result: dict[str, Any]) -> str:
+    imported, up = result["import_modelyard_s"], result["yard_up_s"]
+    lines = ["## Start-up and size", "", "| what | found | goal | |", "|---|---|---|---|"]
+    rows = [
+        ("`import modelyard`, s (median)", imported["median"], imported["limit"]),
+        ("`yard up` to the first answers, s (first start)", up["first"], up["limit"]),
+        ("`yard up` to the first answers, s (second start)", up["second"], up["limit"]),
+    ]
+    if "demo_s" in result:
+        rows.append(
+            ("`make demo`, installed, to the first answered prediction, s", result["demo_s"]["value"], 60)
+        )
+    if "core_install_mb" in result:
+        rows.append(
+            ("core install, MB", result["core_install_mb"]["value"], result["core_install_mb"]["limit"])
+        )
+    lines += [f"| {what} | {v:.3g} | under {limit} | {_verdict(v < limit)} |" for what, v, limit in rows]
+    return "\n".join(lines)
+
+
+SECTIONS = {
+    "serving": serving,
+    "accuracy": accuracy,
+    "training_speed": training_speed,
+    "ingest": ingest,
+    "startup": startup,
+}
+
+
+def _where(result: dict[str, Any]) -> str:
+    m = result["machine"]
+    return (
+        f"*{m['date']}, {m['processor']}, {m['cores']} cores, {m['memory_gib']:.0f} GiB, {m['system']}, Python "
+        f"{m['python']}, seed {result['seed']}.*"
+    )
+
+
+def _verdict(reached: bool) -> str:
+    return "reached" if reached else "**missed**"
+
+
+if __name__ == "__main__":
+    main()

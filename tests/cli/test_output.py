@@ -1,7 +1,9 @@
 """Commands as processes, without a platform: usage, errors, statuses, JSON."""
 
+import io
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -152,3 +154,29 @@ def test_bad_input_is_status_1_with_what_came(yard, arguments, said):
     status, out, err = yard(*arguments)
     assert (status, out) == (1, "")
     assert said in err
+
+
+@pytest.mark.parametrize("arguments", [[], ["data"], ["models"]])
+def test_a_group_alone_is_answered_with_its_help(yard, arguments):
+    status, out, err = yard(*arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith("Usage: yard")
+    assert "error" not in err
+
+
+def test_the_help_of_train_names_every_task_and_net(yard):
+    from modelyard import nets, tasks
+
+    said = " ".join(re.sub(r"-\n\s*", "-", yard("train", "--help")[1]).split())
+    for name in (*tasks.TASKS, *nets.NETS):
+        assert re.search(rf"[ ,]{name}[ ,.;]", said), name
+
+
+def test_an_id_stays_whole_where_a_table_is_too_wide():
+    from rich.console import Console
+
+    from modelyard.cli.output import table
+
+    console = Console(width=80, file=io.StringIO())
+    console.print(table(("id", "name", "text"), [("run_" + "0" * 26, "word " * 12, "word " * 12)], ""))
+    assert "run_" + "0" * 26 in console.file.getvalue()

@@ -21,6 +21,8 @@ from modelyard.cluster.launcher import Launcher
 from modelyard.home import Home
 from waiting import wait_until
 
+pytestmark = pytest.mark.slow  # real processes
+
 
 def _free_ports():
     """Two ports that nobody listens on now."""

@@ -21,6 +21,8 @@ from modelyard.control.bootstrap import open_platform
 from modelyard.home import Home
 from waiting import wait_until
 
+pytestmark = pytest.mark.slow  # real processes
+
 BUILTIN = {"name": "digits", "builtin": "digits"}
 
 

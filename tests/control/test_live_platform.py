@@ -19,6 +19,8 @@ from modelyard.errors import Unavailable
 from modelyard.home import Home
 from waiting import wait_until
 
+pytestmark = pytest.mark.slow  # real processes
+
 RECIPE = {"task": "tabular-classification", "name": "wine", "data": "wine", "net": "logistic_regression"}
 
 

@@ -100,6 +100,8 @@ def test_images_are_shown(add):
     page = (version.folder / "profile.html").read_text()
     assert page.count('src="data:image/png;base64,') == 80
     image = version.profile.columns[0]
+    assert ">pixels</text>" in page  # the y axis; bars of classes count rows
+    assert ">rows</text>" in page
     assert (image.minimum, image.maximum) == (0, 240)
     assert image.extra["sizes"] == {"8 x 8": 1797}
     assert isinstance(version.profile, Profile)

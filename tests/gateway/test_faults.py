@@ -14,6 +14,8 @@ from live_serving import TABLE, TOKEN, Control, LiveGateway, Process, Replica, f
 from modelyard.types.route import Snapshot
 from waiting import wait_until
 
+pytestmark = pytest.mark.slow  # real processes
+
 PREDICT = {"Authorization": "Bearer key-predict"}
 
 

@@ -19,6 +19,8 @@ from modelyard.types.report import Report
 from modelyard.types.run import RunOutcome
 from waiting import wait_until
 
+pytestmark = pytest.mark.slow  # real processes
+
 LONG = {
     "task": "image-classification",
     "name": "digits-mlp",

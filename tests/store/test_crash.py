@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from sqlalchemy import select
 
 from modelyard.files import sha256_file
@@ -13,6 +14,8 @@ from modelyard.store.blobs import BlobStore
 from modelyard.store.database import open_database
 from modelyard.store.garbage import collect_garbage
 from modelyard.store.tables import BlobLink, Upload
+
+pytestmark = pytest.mark.slow  # real processes
 
 WRITER = Path(__file__).with_name("killed_writer.py")
 WRITERS = 90  # a writer makes about 80 changes before it ends by itself

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from json_values import json_values
 from modelyard import tasks
 from modelyard.errors import InvalidInput, UnknownName
 from modelyard.tasks import tables, timestamps
@@ -212,6 +213,15 @@ def test_a_missing_column_is_named() -> None:
         TASK.decode({name: value for name, value in ROW.items() if name != "age"}, _fitted())
 
 
+def test_columns_of_the_data_that_are_no_features_may_come_along() -> None:
+    fitted = _fitted()
+    whole = {**ROW, "note": ["text", "of another length"], "y": [None]}
+    assert TASK.decode(whole, fitted).keys() == ROW.keys()
+    assert "unused" in fitted
+    with pytest.raises(InvalidInput, match="unknown columns"):  # a package that was made before
+        TASK.decode(whole, {k: v for k, v in fitted.items() if k != "unused"})
+
+
 CELL = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.binary(max_size=8)
 
 
@@ -227,9 +237,7 @@ def test_anything_ends_as_features_or_as_invalid_input(columns: dict[str, list[A
     assert np.isfinite(features).all()
 
 
-JSON = st.recursive(
-    CELL, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
-)
+JSON = json_values(CELL, st.text(max_size=4))
 
 
 @given(JSON)

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from json_values import json_values
 from modelyard import nets
 from modelyard.errors import InvalidInput, ModelyardError, UnknownName
 from modelyard.training import parse_recipe
@@ -139,10 +140,8 @@ def test_a_wrong_value_says_what_came_and_what_is_allowed(change: dict[str, Any]
         assert word in caught.value.message
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-)
+WORDS = st.text(max_size=5)
+JSON = json_values(st.none() | st.booleans() | st.integers() | st.floats() | WORDS, WORDS)
 SECTIONS = ("task", "name", "data", "target", "net", "preprocessing", "training", "evaluation")
 
 

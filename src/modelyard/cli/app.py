@@ -59,9 +59,10 @@ def run(arguments: list[str]) -> int:
         return status if isinstance(status, int) else 0
     except TyperException as error:
         said = error.format_message()
-        if not said.strip():  # a command was asked for nothing: its help has been printed
-            return error.exit_code
-        print_failure("usage", said, as_json, hint=_usage_hint(error))
+        if said == _help(error):  # `yard data`: no mistake, the help is the answer
+            print(said, file=sys.stderr)
+        else:
+            print_failure("usage", said, as_json, hint=_usage_hint(error))
         return error.exit_code
     except ModelyardError as error:
         print_error(error, as_json)
@@ -77,6 +78,12 @@ def _command() -> TyperGroup:
     command = get_command(app)
     assert isinstance(command, TyperGroup)
     return command
+
+
+def _help(error: TyperException) -> str | None:
+    """The help of the command that was being followed."""
+    context = getattr(error, "ctx", None)
+    return None if context is None else context.get_help()
 
 
 def _usage_hint(error: TyperException) -> str | None:

@@ -20,7 +20,7 @@ app = typer.Typer(help="Data sets: add, list, show, profile, sample, delete.", n
 Paths = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="[PATH]...",
+        metavar="PATH",
         show_default=False,
         help="CSV, Parquet, JSON lines, npz, idx; a folder or zip of images. None: a built-in one "
         "(breast-cancer, diabetes, digits, fashion-mnist, iris, wine).",
@@ -99,7 +99,9 @@ def add(
     if isinstance(made, Run):
         started(made, as_json)
     else:
-        show(made.raw, as_json, *_faces(made), f"Next: yard train --data {name} --help")
+        show(
+            made.raw, as_json, *_faces(made), f"Next: yard data profile {name}, then yard train --data {name}"
+        )
 
 
 @app.command("list")
@@ -177,7 +179,16 @@ def _faces(found: Dataset) -> list[Any]:
         (v["version"], v.get("rows"), v.get("digest", "")[:12], when(v.get("created_at")))
         for v in found.versions
     ]
-    head = facts([("data set", found.name), ("rows", found.rows)])
+    label = found.label or "none: say what to predict with --label here, or with --target when training"
+    splits = _splits(found.versions[0].get("split_rows")) if found.versions else None
+    head = facts(
+        [
+            ("data set", found.name),
+            ("rows", found.rows),
+            ("splits", splits),
+            ("label", label if splits else None),
+        ]
+    )
     return [head, table(("version", "rows", "digest", "made"), rows, "No version yet.")]
 
 
@@ -191,12 +202,17 @@ def _version_faces(raw: dict[str, Any]) -> list[Any]:
         [
             ("data set", f"{raw.get('name', '')}:{raw.get('version', '')}"),
             ("rows", raw.get("rows")),
-            ("splits", split_rows),
+            ("splits", _splits(split_rows)),
             ("digest", raw.get("digest")),
         ]
     )
     columns = ("column", "kind", "", "missing", "distinct", "minimum", "mean", "maximum")
     return [head, table(columns, rows, ""), *(f"note: {w}" for w in profile.get("warnings", ()))]
+
+
+def _splits(rows: dict[str, int] | None) -> dict[str, int]:
+    """In the order in which they are used."""
+    return {name: rows[name] for name in ("train", "validation", "test") if name in rows} if rows else {}
 
 
 def _column_row(column: dict[str, Any], found: dict[str, Any], label: str | None) -> tuple[Any, ...]:

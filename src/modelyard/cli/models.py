@@ -47,10 +47,11 @@ def report(
     """Say what the newest evaluation of a version found."""
     models = client().models
     found = models.report(model)
+    version = f"{split_reference(model)[0]}:{models.version(model)['version']}"
     if out is not None:
         out.write_bytes(models.report_page(model))
     last = f"The page is in {out}." if out else f"With pictures: yard models report {model} --out report.html"
-    show(found, as_json, *report_faces(found), last)
+    show(found, as_json, *report_faces(found, version), last)
 
 
 @app.command()

@@ -12,6 +12,8 @@ from modelyard.errors import ModelyardError
 if TYPE_CHECKING:
     from rich.console import Console
 
+_WHOLE = 40  # a first cell up to this long is never cut
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
@@ -31,15 +33,18 @@ def say(text: str) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: str) -> Any:
-    """A table, or `empty` where there is no row."""
+    """A table, or `empty` where there is no row. Where it is too wide, the first column stays whole: an id
+    that is cut is of no use to the next command."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
+    cells = [[text(cell) for cell in row] for row in rows]
     face = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
-    for row in rows:
-        face.add_row(*(Text(text(cell)) for cell in row))
-    return face if face.row_count else empty
+    face.columns[0].no_wrap = all(len(row[0]) <= _WHOLE for row in cells)
+    for row in cells:
+        face.add_row(*(Text(cell) for cell in row))
+    return face if cells else empty
 
 
 def facts(pairs: Iterable[tuple[str, Any]]) -> Any:
@@ -68,9 +73,9 @@ def text(value: Any) -> str:
 
 
 def figures(summary: dict[str, Any]) -> str:
-    """What a run or a version is known by: "accuracy 0.9944 (0.9833 to 1) on test", or rows and splits."""
+    """What a run or a version is known by: "accuracy 0.9944 (0.9833 to 1) on test", "178 rows, 14 columns"."""
     if "metric" not in summary:
-        return text({k: v for k, v in summary.items() if k != "digest"})
+        return ", ".join(f"{summary[k]:,} {k}" for k in ("rows", "columns") if k in summary)
     said = f"{summary['metric']} {text(summary.get('value'))}"
     if summary.get("low") is not None and summary.get("high") is not None:
         said += f" ({text(summary['low'])} to {text(summary['high'])})"

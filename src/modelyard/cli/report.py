@@ -5,7 +5,7 @@ from typing import Any
 from modelyard.cli.output import facts, table
 
 
-def report_faces(report: dict[str, Any]) -> list[Any]:
+def report_faces(report: dict[str, Any], version: str) -> list[Any]:
     """The headline with its interval, the verdict on the training curves, the figures, the classes."""
     metrics, interval = report["metrics"], report["interval"]
     main = f"{metrics['main']} {interval['value']:.4g}"
@@ -14,7 +14,7 @@ def report_faces(report: dict[str, Any]) -> list[Any]:
     )
     fit = report.get("fit") or {}
     head = [
-        ("model", report["model"]),
+        ("model", version),
         ("data", f"{report['dataset']}, split {report['split']}, {report['rows']:,} rows"),
         ("main figure", f"{main} ({sure})"),
         ("fit", f"{fit['verdict']}: {fit['why']}" if fit else None),

@@ -12,6 +12,8 @@ from modelyard.client.runs import Run
 
 app = typer.Typer(help="Runs: list, show, logs, cancel.", no_args_is_help=True)
 
+_REASON = 60  # characters of a failure in the list of runs
+
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, as `yard runs list` shows it.")]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")]
 
@@ -20,8 +22,8 @@ Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on until the ru
 def list_(limit: Annotated[int, typer.Option(min=1)] = 20, as_json: Json = False) -> None:
     """List runs, the newest first."""
     found = client().runs.list(limit)
-    rows = [(r.id, r.kind, r.state, when(r.raw.get("created_at")), figures(r.summary)) for r in found]
-    face = table(("run", "kind", "state", "queued", "figures"), rows, "No run yet.")
+    rows = [(r.id, r.kind, r.state, when(r.raw.get("created_at")), _found(r)) for r in found]
+    face = table(("run", "kind", "state", "queued", "figures or failure"), rows, "No run yet.")
     show([r.raw for r in found], as_json, face)
 
 
@@ -81,6 +83,12 @@ def faces(run: Run, metrics: dict[str, Any] | None = None) -> list[Any]:
 def started(run: Run, as_json: bool) -> None:
     """Say that a run was started and is not waited for."""
     show(run.raw, as_json, f"Run {run.id} is {run.state}. Follow it with: yard runs logs -f {run.id}")
+
+
+def _found(run: Run) -> str:
+    """Its figures, or the beginning of why it failed."""
+    said = str((run.error or {}).get("message") or "")
+    return figures(run.summary) or (said if len(said) <= _REASON else f"{said[:_REASON]}...")
 
 
 def _named(made: Any) -> Any:

@@ -13,8 +13,26 @@ from modelyard.cli.waiting import NoWait, watching
 from modelyard.client.recipe import value_of
 from modelyard.errors import InvalidInput
 
-RecipePath = Annotated[Path | None, typer.Argument(metavar="[RECIPE.yaml]", show_default=False)]
-Key = Annotated[str | None, typer.Option(show_default=False)]
+RecipePath = Annotated[Path | None, typer.Argument(metavar="RECIPE.yaml", show_default=False)]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        show_default=False, help="image-classification, tabular-classification, tabular-regression."
+    ),
+]
+Data = Annotated[str | None, typer.Option(show_default=False, help="A data set: NAME or NAME:VERSION.")]
+Net = Annotated[
+    str | None,
+    typer.Option(
+        show_default=False,
+        help="mlp, cnn, linear_regression, logistic_regression, polynomial_regression, svm, decision_tree, "
+        "random_forest, gradient_boosting; without it, the task's own.",
+    ),
+]
+Name = Annotated[str | None, typer.Option(show_default=False, help="The model that gets a new version.")]
+Target = Annotated[
+    str | None, typer.Option(show_default=False, help="The column to predict; without it, the data's label.")
+]
 Set = Annotated[
     list[str] | None,
     typer.Option(
@@ -25,11 +43,11 @@ Set = Annotated[
 
 def train(
     recipe: RecipePath = None,
-    task: Key = None,
-    data: Key = None,
-    net: Key = None,
-    name: Key = None,
-    target: Key = None,
+    task: Task = None,
+    data: Data = None,
+    net: Net = None,
+    name: Name = None,
+    target: Target = None,
     set_: Set = None,
     no_wait: NoWait = False,
     as_json: Json = False,
@@ -47,4 +65,6 @@ def train(
     if no_wait:
         started(run, as_json)
     else:
-        show(run.raw, as_json, *faces(run))
+        model = (run.outputs.get("model") or {}).get("name")
+        following = f"Next: yard models report {model}, or yard deploy {model} {model}"
+        show(run.raw, as_json, *faces(run), following)

@@ -64,6 +64,11 @@ class Dataset(Record):
     def rows(self) -> int | None:
         return _latest(self.raw).get("rows")
 
+    @property
+    def label(self) -> str | None:
+        """The column that the newest version is labelled with."""
+        return _latest(self.raw).get("label")
+
 
 class Datasets:
     """`client.data`."""

@@ -82,11 +82,11 @@ class Deployments:
     def put(self, name: str, model: str, replicas: int | None = None) -> Deployment:
         """`create`, or, where `name` serves this model already, give all its requests to the version: the old one
         goes on until the new one is ready. Raises Conflict where `name` serves another model."""
+        base = split_reference(model)[0]
         try:
             there = self.show(name)
         except NotFound:
             return self.create(name, model, replicas or 1)
-        base = split_reference(model)[0]
         if there.model != base:
             raise Conflict(f"the deployment {name!r} serves another model", came=base, allowed=there.model)
         version = self._client.models.version(model)["version"]

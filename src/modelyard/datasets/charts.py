@@ -12,16 +12,20 @@ _TICKS = 4
 
 
 def histogram(
-    edges: Sequence[float], counts: Sequence[float], x_title: str, show: Callable[[float], str]
+    edges: Sequence[float],
+    counts: Sequence[float],
+    x_title: str,
+    show: Callable[[float], str],
+    y_title: str = "rows",
 ) -> str:
-    """Rows over values. `show` writes a value of the x axis."""
+    """Rows (or what `y_title` says) over values. `show` writes a value of the x axis."""
     width, height = 360, 190
     most = max(counts, default=0) or 1
     low, high = edges[0], edges[-1]
     bars = []
     for left, right, count in zip(edges, edges[1:], counts, strict=False):
         x0, x1 = (_LEFT + (width - _LEFT - _RIGHT) * _share(edge, low, high) for edge in (left, right))
-        tip = f"{show(left)} to {show(right)}: {int(count):,} rows"
+        tip = f"{show(left)} to {show(right)}: {int(count):,} {y_title}"
         bars.append(_bar(x0, max(0.5, x1 - x0 - 0.7), count / most, height, "s0", tip))
     x_ticks = [
         _text(
@@ -32,7 +36,7 @@ def histogram(
         )
         for share, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end"))
     ]
-    return _svg(width, height, _frame(width, height, most, x_title) + bars + x_ticks)
+    return _svg(width, height, _frame(width, height, most, x_title, y_title=y_title) + bars + x_ticks)
 
 
 def grouped_bars(names: Sequence[str], series: Sequence[tuple[str, Sequence[float]]], x_title: str) -> str:
@@ -73,7 +77,9 @@ def level_bars(rows: Sequence[tuple[str, float, str]], x_title: str) -> str:
     return _svg(width, height, parts)
 
 
-def _frame(width: float, height: float, most: float, x_title: str, bottom: float = _BOTTOM) -> list[str]:
+def _frame(
+    width: float, height: float, most: float, x_title: str, bottom: float = _BOTTOM, y_title: str = "rows"
+) -> list[str]:
     """Axes, grid lines and the axes' titles."""
     parts = []
     for tick in _ticks(most):
@@ -83,7 +89,7 @@ def _frame(width: float, height: float, most: float, x_title: str, bottom: float
     middle = (height - bottom + _TOP) / 2
     parts.append(
         f'<text class="title" text-anchor="middle" transform="translate(11 {middle:.1f}) rotate(-90)">'
-        "rows</text>"
+        f"{escape(y_title)}</text>"
     )
     parts.append(_text((_LEFT + width - _RIGHT) / 2, height - 6, _cut(x_title, 48), "middle", "title"))
     return parts

@@ -173,7 +173,8 @@ def _chart(column: ColumnProfile, rows: int) -> str:
         title = {"image": "brightness of pixels (0 to 255)", "timestamp": "date"}.get(
             column.kind, column.name
         )
-        return histogram(edges, counts, printable(title, 60), show)
+        counted = "pixels" if column.kind == "image" else "rows"
+        return histogram(edges, counts, printable(title, 60), show, counted)
     if column.top:
         shown: Sequence[tuple[str, int]] = column.top[:_BAR_ROWS]
         most = max(count for _, count in shown)

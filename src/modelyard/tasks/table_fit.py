@@ -34,7 +34,8 @@ class TableOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def fit(columns: Columns, schema: Schema, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Preprocessing of the training split's columns: {"columns", "numbers", "timestamps", "categories"}.
+    """Preprocessing of the training split's columns: {"columns", "unused", "numbers", "timestamps",
+    "categories"}. `unused` are the data set's other columns: a caller may send them, as part of a whole row.
 
     Raises InvalidInput where a column holds infinite values or there are no rows.
     """
@@ -44,6 +45,7 @@ def fit(columns: Columns, schema: Schema, options: Mapping[str, Any]) -> dict[st
     numbers = [c for c in kinds if c.kind in ("number", "integer", "boolean")]
     return {
         "columns": [{"name": c.name, "kind": c.kind} for c in kinds],
+        "unused": [c.name for c in schema.columns if c.name not in columns],
         "numbers": _fit_numbers(numbers, columns, given),
         "timestamps": _fit_timestamps([c for c in kinds if c.kind == "timestamp"], columns),
         "categories": [_fit_category(c.name, columns[c.name], given) for c in kinds if c.kind == "category"],

@@ -85,6 +85,7 @@ class PreparedTable:
 
     def __init__(self, preprocessing: Mapping[str, Any]) -> None:
         self._kinds = {c["name"]: c["kind"] for c in preprocessing["columns"]}
+        self._unused = frozenset(preprocessing.get("unused", ()))
         numbers = preprocessing["numbers"]
         self._numbers: list[str] = numbers["names"]
         self._timestamps: list[str] = preprocessing["timestamps"]["names"]
@@ -95,7 +96,10 @@ class PreparedTable:
         self._categories = [_Category(c) for c in preprocessing["categories"]]
 
     def decode(self, columns: Columns) -> dict[str, Array]:
-        """Lists or arrays of values into [rows] arrays; None is a missing value."""
+        """Lists or arrays of values into [rows] arrays; None is a missing value. Columns of the data set that
+        the model does not use (its target, free text) may come along and are not read."""
+        if columns.keys() != self._kinds.keys():
+            columns = {name: values for name, values in columns.items() if name not in self._unused}
         self._check_names(columns)
         lengths = {name: len(values) for name, values in columns.items()}
         if len(set(lengths.values())) > 1 or 0 in lengths.values():

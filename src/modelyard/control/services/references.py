@@ -10,6 +10,8 @@ from modelyard.errors import InvalidInput, NotFound
 from modelyard.store.registry import Alias, Model, ModelVersion
 from modelyard.store.work import Dataset, DatasetVersion
 
+_SHOWN = 10  # versions that an error names
+
 V = TypeVar("V", DatasetVersion, ModelVersion)
 
 
@@ -43,7 +45,7 @@ def get_dataset_version(session: Session, dataset: Dataset, selector: Selector) 
     query = select(DatasetVersion).where(DatasetVersion.dataset_id == dataset.id)
     found = _select(session, query, selector, DatasetVersion)
     if found is None:
-        raise NotFound(f"the data set {dataset.name!r} has no such version", came=_said(selector))
+        raise _no_version(session, f"the data set {dataset.name!r}", selector, query, DatasetVersion)
     return found
 
 
@@ -56,7 +58,11 @@ def get_model_version(session: Session, model: Model, selector: Selector) -> Mod
     else:
         found = _select(session, query, selector, ModelVersion)
     if found is None:
-        raise NotFound(f"the model {model.name!r} has no such version", came=_said(selector))
+        if selector.alias is not None:
+            there = session.scalars(select(Alias.name).where(Alias.model_id == model.id).order_by(Alias.name))
+            known = [f"@{name}" for name in there] or "none yet"
+            raise NotFound(f"the model {model.name!r} has no such alias", came=_said(selector), allowed=known)
+        raise _no_version(session, f"the model {model.name!r}", selector, query, ModelVersion)
     return found
 
 
@@ -70,6 +76,18 @@ def _select(session: Session, query: Select[V], selector: Selector, table: type[
     if len(found) > 1:
         raise InvalidInput("this digest begins more than one version", came=selector.digest)
     return found[0] if found else None
+
+
+def _no_version(
+    session: Session, owner: str, selector: Selector, query: Select[V], table: type[V]
+) -> NotFound:
+    newest = query.with_only_columns(table.number).order_by(table.number.desc()).limit(_SHOWN)
+    there: list[int] = list(session.scalars(newest))
+    if not there:
+        return NotFound(f"{owner} has no version")
+    return NotFound(
+        f"{owner} has no such version", came=_said(selector), allowed=["latest", *map(str, there)]
+    )
 
 
 def _said(selector: Selector) -> str:

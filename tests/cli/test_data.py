@@ -3,7 +3,11 @@
 import json
 import re
 
+import pytest
+
 from stocked import NOTE, Stocked
+
+pytestmark = pytest.mark.slow  # real processes
 
 
 def test_add_says_what_was_found(stocked: Stocked) -> None:

@@ -1,6 +1,10 @@
 """`yard models`, against a real platform."""
 
+import pytest
+
 from stocked import Stocked
+
+pytestmark = pytest.mark.slow  # real processes
 
 
 def test_report_names_its_version_and_says_the_figures(stocked: Stocked) -> None:

@@ -172,11 +172,21 @@ def test_the_help_of_train_names_every_task_and_net(yard):
         assert re.search(rf"[ ,]{name}[ ,.;]", said), name
 
 
-def test_an_id_stays_whole_where_a_table_is_too_wide():
+def test_figures_of_data_are_counts():
+    from modelyard.cli.output import figures
+
+    summary = {"rows": 10000, "columns": 1, "split_rows": {"train": 8000}, "digest": "ab"}
+    assert figures(summary) == "10,000 rows, 1 column"
+
+
+def test_a_table_that_is_too_wide_is_folded_and_its_ids_stay_whole():
     from rich.console import Console
 
     from modelyard.cli.output import table
 
     console = Console(width=80, file=io.StringIO())
-    console.print(table(("id", "name", "text"), [("run_" + "0" * 26, "word " * 12, "word " * 12)], ""))
-    assert "run_" + "0" * 26 in console.file.getvalue()
+    console.print(table(("id", "name", "text"), [("run_" + "0" * 26, "word " * 12, "x" * 90)], ""))
+    said = console.file.getvalue()
+    assert "run_" + "0" * 26 in said
+    assert said.count("x") - 1 == 90  # the head has one, and nothing is cut
+    assert max(map(len, said.splitlines())) <= 80

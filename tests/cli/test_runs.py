@@ -5,6 +5,8 @@ import pytest
 from modelyard.errors import InvalidInput
 from stocked import Stocked
 
+pytestmark = pytest.mark.slow  # real processes
+
 
 def test_a_list_keeps_ids_whole_and_says_why_a_run_failed(stocked: Stocked) -> None:
     with pytest.raises(InvalidInput, match="the data set has no label"):

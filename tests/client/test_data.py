@@ -5,6 +5,8 @@ import pytest
 from modelyard.errors import Conflict, InvalidInput, NotFound
 from stocked import Stocked
 
+pytestmark = pytest.mark.slow  # real processes
+
 
 def test_a_sample_is_a_row_with_its_label(stocked: Stocked) -> None:
     data = stocked.client.data

@@ -5,6 +5,8 @@ import pytest
 from modelyard.errors import Conflict, NotFound
 from stocked import Stocked
 
+pytestmark = pytest.mark.slow  # real processes
+
 
 def _shares(deployment: object) -> dict[int, float]:
     return {v["version"]: v["weight"] for v in deployment["versions"]}  # type: ignore[index]

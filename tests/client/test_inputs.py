@@ -141,8 +141,8 @@ def test_times_as_people_say_them():
     now = time.time()
     assert [when(now - s) for s in (5, 60, 7200, 86400 * 2)] == [
         "5 s ago",
-        "1 minute ago",
-        "2 hours ago",
+        "1 min ago",
+        "2 h ago",
         "2 days ago",
     ]
     assert when(0) == "1970-01-01"

@@ -5,6 +5,8 @@ import pytest
 from modelyard.errors import Conflict, InvalidInput, NotFound
 from stocked import Stocked
 
+pytestmark = pytest.mark.slow  # real processes
+
 
 def test_a_report_is_figures_and_a_page(stocked: Stocked) -> None:
     models = stocked.client.models

@@ -166,7 +166,10 @@ HEALTH = b"GET /api/v1/health HTTP/1.1\r\n"
 @pytest.mark.parametrize(
     ("request_text", "statuses"),
     [
-        (HEALTH + b"Host: localhost\r\nX: " + b"a" * 1_000_000 + b"\r\n\r\n", (400, 431)),
+        (HEALTH + b"Host: localhost\r\nX: " + b"a" * 1_000_000 + b"\r\n\r\n", (431,)),
+        (HEALTH + b"Host: localhost\r\nX: " + b"a" * 20_000 + b"\r\n\r\n", (431,)),
+        (HEALTH + b"Host: localhost\r\n" + b"X: a\r\n" * 200 + b"\r\n", (431,)),
+        (b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", (414,)),
         (HEALTH + b"Host: localhost\r\nHost: evil\r\n\r\n", (400, 421)),
         (HEALTH + b"\r\n", (400, 421)),
         (POST_RUN + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello", (400,)),
@@ -187,6 +190,7 @@ def test_hostile_transport(unharmed: LiveControl, request_text: bytes, statuses:
         except ConnectionResetError:
             answer = b""
     assert not answer or int(answer.split()[1]) in statuses
+    assert not answer or msgspec.json.decode(answer.partition(b"\r\n\r\n")[2])["error"]["message"]
     assert unharmed.get("status")
 
 

@@ -110,6 +110,13 @@ def test_kill_9_of_everything_in_turn(live: LivePlatform) -> None:
     wait_until(lambda: _pids_or_none(live) == before_all, 5, "the new launcher adopts all")
 
 
+def test_a_stopped_replica_is_started_anew(live: LivePlatform) -> None:
+    deployed(live)
+    stopped = live.kill("replica/colours/1/0", signal.SIGSTOP)
+    wait_until(lambda: live.pids().get("replica/colours/1/0", stopped) != stopped, 40, "another replica")
+    wait_until(lambda: live.serves("colours") == "1", 20, "an answer")
+
+
 def _pids_or_none(live: LivePlatform) -> dict[str, int] | None:
     try:
         return live.pids()

@@ -179,7 +179,7 @@ def _faces(found: Dataset) -> list[Any]:
         (v["version"], v.get("rows"), v.get("digest", "")[:12], when(v.get("created_at")))
         for v in found.versions
     ]
-    label = found.label or "none: say what to predict with --label here, or with --target when training"
+    label = found.label or "none; name it with yard data add --label, or yard train --target"
     splits = _splits(found.versions[0].get("split_rows")) if found.versions else None
     head = facts(
         [

@@ -1,7 +1,8 @@
 """`yard keys`."""
 
+import time
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -42,12 +43,11 @@ def list_(limit: Annotated[int, typer.Option(min=1)] = 50, as_json: Json = False
             k.scopes,
             f"...{k.raw.get('last4', '')}",
             when(k.raw.get("created_at")),
-            _date(k.raw.get("expires_at")),
-            when(k.raw.get("revoked_at")),
+            _state(k.raw),
         )
         for k in found
     ]
-    columns = ("id", "name", "scopes", "key", "made", "expires", "revoked")
+    columns = ("id", "name", "scopes", "key", "made", "state")
     show([k.raw for k in found], as_json, table(columns, rows, "No key yet."))
 
 
@@ -70,5 +70,12 @@ def _seconds(text: str | None) -> float | None:
         ) from error
 
 
-def _date(moment: float | None) -> str:
-    return "never" if moment is None else datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M UTC")
+def _state(raw: dict[str, Any]) -> str:
+    """Whether the key opens anything, and until when."""
+    expires = raw.get("expires_at")
+    if raw.get("revoked_at") is not None:
+        return f"revoked {when(raw['revoked_at'])}"
+    if expires is None:
+        return "good"
+    said = datetime.fromtimestamp(expires, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return f"good until {said}" if expires > time.time() else f"expired {said}"

@@ -40,8 +40,10 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: str) -> 
     from rich.text import Text
 
     cells = [[text(cell) for cell in row] for row in rows]
-    face = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
+    face = Table(*columns, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     face.columns[0].no_wrap = all(len(row[0]) <= _WHOLE for row in cells)
+    for column in face.columns[1:]:
+        column.overflow = "fold"  # where rich would cut a long word
     for row in cells:
         face.add_row(*(Text(cell) for cell in row))
     return face if cells else empty
@@ -75,7 +77,8 @@ def text(value: Any) -> str:
 def figures(summary: dict[str, Any]) -> str:
     """What a run or a version is known by: "accuracy 0.9944 (0.9833 to 1) on test", "178 rows, 14 columns"."""
     if "metric" not in summary:
-        return ", ".join(f"{summary[k]:,} {k}" for k in ("rows", "columns") if k in summary)
+        counts = ((summary[k], k) for k in ("rows", "columns") if k in summary)
+        return ", ".join(f"{n:,} {name if n != 1 else name[:-1]}" for n, name in counts)
     said = f"{summary['metric']} {text(summary.get('value'))}"
     if summary.get("low") is not None and summary.get("high") is not None:
         said += f" ({text(summary['low'])} to {text(summary['high'])})"

@@ -44,10 +44,16 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _load(text: str) -> Any:
-    """Safe YAML, in which 1e-3 is the number that it is in YAML 1.2, and a key stands once."""
+    """Safe YAML, in which 1e-3 is the number that it is in YAML 1.2, a key stands once, and no alias makes much
+    of little."""
     import yaml
 
     class Loader(yaml.SafeLoader):
+        def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+            if self.check_event(yaml.AliasEvent):
+                raise InvalidInput("the recipe has an alias", allowed="values written out")
+            return super().compose_node(parent, index)
+
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
             keys = [self.construct_object(key, deep=True) for key, _ in node.value]
             twice = next((k for i, k in enumerate(keys) if k in keys[:i]), None)
@@ -61,10 +67,12 @@ def _load(text: str) -> Any:
 
 
 def _put(recipe: dict[str, Any], path: list[str], value: Any) -> None:
-    """Set a nested key, on copies, so that the caller's own dict stays as it was."""
+    """Set a nested key, on copies, so that the caller's own dict stays as it was. A name alone, as in `net: mlp`,
+    is short for {name: mlp}."""
     if len(path) == 1:
         recipe[path[0]] = value
         return
     inner = recipe.get(path[0])
-    recipe[path[0]] = dict(inner) if isinstance(inner, Mapping) else {}
+    short = {"name": inner} if isinstance(inner, str) else {}
+    recipe[path[0]] = dict(inner) if isinstance(inner, Mapping) else short
     _put(recipe[path[0]], path[1:], value)

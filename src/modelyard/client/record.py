@@ -34,15 +34,15 @@ class Record:
 
 
 def when(value: float | str | None) -> str:
-    """A server's time (seconds since the epoch, or ISO 8601) as people say it: "3 minutes ago"."""
+    """A server's time (seconds since the epoch, or ISO 8601) as people say it: "3 min ago"."""
     if value is None:
         return ""
     moment = value if isinstance(value, int | float) else datetime.fromisoformat(value).timestamp()
     seconds = max(0, int(time.time() - moment))
-    for name, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
+    for name, size in (("day", 86400), ("h", 3600), ("min", 60)):
         if seconds >= size and (name != "day" or seconds < 30 * size):
             count = seconds // size
-            return f"{count} {name}{'s' * (count != 1)} ago"
+            return f"{count} {name}{'s' * (name == 'day' and count != 1)} ago"
         if seconds >= size:
             return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d")
     return f"{seconds} s ago"

@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError
 
 from modelyard.control.app import behind_door, create_app
 from modelyard.control.bootstrap import only_control, open_platform
+from modelyard.control.http import Protocol
 from modelyard.control.loops.running import running
 from modelyard.control.platform import Platform
 from modelyard.errors import Conflict, InvalidInput, ModelyardError, Unavailable
@@ -59,7 +60,7 @@ def _serve(home: Home) -> None:
         app = create_app(platform, lambda app: _life(platform))
         config = uvicorn.Config(
             behind_door(app),
-            http="h11",  # strict about lengths and encodings, and bounds the headers
+            http=Protocol,  # of h11, which is strict about lengths and encodings, and bounds the headers
             ws="none",
             log_config=None,
             access_log=False,

@@ -28,6 +28,7 @@ STATUS: Final[dict[str, int]] = {
     "cancelled": 409,
     "lease_lost": 410,
     "too_large": 413,
+    "uri_too_long": 414,
     "unsupported_media_type": 415,
     "misdirected": 421,
     "format_not_allowed": 422,
@@ -35,6 +36,7 @@ STATUS: Final[dict[str, int]] = {
     "parity_mismatch": 422,
     "missing_extra": 422,
     "busy": 429,
+    "headers_too_large": 431,
     "unavailable": 503,
     "deadline_exceeded": 504,
 }

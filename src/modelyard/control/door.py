@@ -29,6 +29,9 @@ INTERNAL: Final = "/internal/"  # these check tokens of their own
 UPLOADS: Final = "/api/v1/uploads"  # its body is no JSON and streams
 JSON_BYTES: Final = 1 << 20
 _JSON_DEPTH: Final = 100
+_URL_BYTES: Final = 8 << 10
+_HEADERS: Final = 100
+_HEADER_BYTES: Final = 16 << 10
 _BODY_SECONDS: Final = 60.0
 
 Authenticate = Callable[[str], KeyGrant]
@@ -76,6 +79,7 @@ class Door:
         """The `receive` that the routes may use. Raises ModelyardError for who may not come in."""
         if scope["type"] != "http":
             raise Refused("not_found", "there is no such address")
+        _check_head(scope)
         headers = Headers(scope=scope)
         self._check_host(headers)
         _check_origin(scope, headers)
@@ -106,10 +110,11 @@ class Door:
 
 async def _refuse(send: Send, error: ModelyardError, request_id: str) -> None:
     code = error.refusal if isinstance(error, Refused) else error.code
-    headers = {"content-type": "application/json", **error_headers(code)}
+    body = error_body(code, error.message, request_id)
+    headers = {"content-type": "application/json", "content-length": str(len(body)), **error_headers(code)}
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": STATUS[code], "headers": raw})
-    await send({"type": "http.response.body", "body": error_body(code, error.message, request_id)})
+    await send({"type": "http.response.body", "body": body})
 
 
 async def _json_body(headers: Headers, receive: Receive) -> Receive:
@@ -169,6 +174,14 @@ def _check_json(body: bytes) -> None:
 def _inner(value: Any) -> list[Any]:
     values = value.values() if isinstance(value, dict) else value
     return [v for v in values if isinstance(v, dict | list)]
+
+
+def _check_head(scope: Scope) -> None:
+    if len(scope["raw_path"]) + len(scope["query_string"]) > _URL_BYTES:
+        raise Refused("uri_too_long", f"the address is longer than {_URL_BYTES} bytes")
+    headers = scope["headers"]
+    if len(headers) > _HEADERS or sum(len(n) + len(v) + 4 for n, v in headers) > _HEADER_BYTES:
+        raise Refused("headers_too_large", f"the headers are more than {_HEADERS}, or {_HEADER_BYTES} bytes")
 
 
 def _check_origin(scope: Scope, headers: Headers) -> None:

@@ -1,5 +1,6 @@
 """Replicas: start those that should be, see which answer, let new versions serve when they do."""
 
+import dataclasses
 import hashlib
 import logging
 import sys
@@ -26,6 +27,8 @@ _PAUSE: Final = 1.0
 _PAUSE_STARTING: Final = 0.05
 _LINGER: Final = 2.0  # seconds from a route's last word of a replica to its SIGTERM
 _PROBES_AT_ONCE: Final = 8
+_PROBE_EVERY: Final = 2.0  # seconds between two looks at a replica that answers
+_HUNG: Final = 10.0  # seconds without an answer and without any work done, after which it is started anew
 _CRASHES: Final = 3  # starts after which it is called failed
 
 
@@ -38,12 +41,23 @@ class _Life:
     started_at: float | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Sign:
+    """The last sign of life: when it was given and what the process had computed by then, in seconds; and when
+    it was last looked for. Times are monotonic."""
+
+    given: float
+    worked: float
+    looked: float
+
+
 class ReplicaLoop:
     """`step` is called by one thread alone."""
 
     def __init__(self, platform: Platform, processes: Processes) -> None:
         self._platform, self._processes = platform, processes
-        self._answered: set[_Life] = set()
+        self._answered: dict[_Life, _Sign] = {}
+        self._hung: set[_Life] = set()
         self._current: dict[str, ProcessSpec] = {}
         self._lingering: dict[str, tuple[ProcessSpec, float]] = {}
         self._broken: dict[str, dict[str, str]] = {}  # digest -> why its package cannot be laid out
@@ -54,7 +68,11 @@ class ReplicaLoop:
         wanted = rollout.wanted_replicas(self._platform)
         self._lay_out(wanted)
         specs = {self._id(w): self._spec(w) for w in wanted if w.digest not in self._broken}
-        self._processes.want(GROUP, [*specs.values(), *self._linger(specs)])
+        hung = {
+            life.id for life in self._hung
+        }  # left out, so that they are ended; wanted again when they have
+        lasting = [spec for name, spec in specs.items() if name not in hung]
+        self._processes.want(GROUP, [*lasting, *self._linger(specs)])
         statuses = self._look(wanted, self._processes.table())
         changed = self._platform.readiness.update(statuses)
         promoted = rollout.promote(self._platform)
@@ -96,16 +114,34 @@ class ReplicaLoop:
         lives = {
             _Life(id=s.id, pid=s.pid, started_at=s.started_at) for s in table.values() if s.pid is not None
         }
-        self._answered &= lives
-        new = [w for w in wanted if self._life(w, table) not in self._answered | {None}]
-        for w, answers in zip(new, self._probers.map(self._answers, new), strict=True):
-            life = self._life(w, table)
-            if answers and life is not None:
-                self._answered.add(life)
+        self._answered = {life: sign for life, sign in self._answered.items() if life in lives}
+        self._hung &= lives
+        now = time.monotonic()
+        asked = [(w, life) for w in wanted if (life := self._life(w, table)) and self._due(life, now)]
+        answers = self._probers.map(self._answers, [w for w, _ in asked])
+        for (_, life), answered in zip(asked, answers, strict=True):
+            self._note(life, answered)
         found: dict[tuple[str, str], dict[int, ReplicaStatus]] = {}
         for w in wanted:
             found.setdefault(w.key, {})[w.replica] = self._status(w, table)
         return found
+
+    def _due(self, life: _Life, now: float) -> bool:
+        """Whether to look at it: at once until it answers, now and then afterwards, never when given up."""
+        sign = self._answered.get(life)
+        return life not in self._hung and (sign is None or now - sign.looked >= _PROBE_EVERY)
+
+    def _note(self, life: _Life, answered: bool) -> None:
+        """A replica says nothing while it computes: only one that does not compute either is hung."""
+        sign, now, worked = self._answered.get(life), time.monotonic(), _worked(life.pid)
+        if answered or (sign is not None and worked > sign.worked):
+            self._answered[life] = _Sign(given=now, worked=worked, looked=now)
+        elif sign is not None and now - sign.given > _HUNG:
+            _log.error("the replica %s has not answered for %g s and is started anew", life.id, _HUNG)
+            del self._answered[life]
+            self._hung.add(life)
+        elif sign is not None:
+            self._answered[life] = dataclasses.replace(sign, looked=now)
 
     def _life(self, wanted: WantedReplica, table: dict[str, ProcessStatus]) -> _Life | None:
         status = table.get(self._id(wanted))
@@ -161,6 +197,17 @@ class ReplicaLoop:
             log=str(home.logs / f"{file}.log"),
             fault_file=fault,
         )
+
+
+def _worked(pid: int) -> float:
+    """Seconds of processor time; 0 where it is gone."""
+    import psutil
+
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.Error:
+        return 0.0
+    return float(times.user + times.system)
 
 
 def _crash(status: ProcessStatus) -> dict[str, str] | None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -44,6 +45,11 @@ class Home:
     def credentials(self) -> Path:
         """client.json, mode 0600: {"url", "api_key"} for the command line of the user who started the platform."""
         return self.root / "client.json"
+
+    @property
+    def key_shown(self) -> Path:
+        """There once `yard up` has shown the admin key: it is shown once."""
+        return self.state / "key-shown"
 
     @property
     def secret(self) -> Path:
@@ -99,6 +105,11 @@ class Home:
             return folder
         name = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
         return Path(tempfile.gettempdir()) / f"modelyard-{os.getuid()}-{name}"
+
+    def remove_sockets(self) -> None:
+        """Remove their folder where it lies beside the home, when everything has ended."""
+        if self.sockets.parent != self.root:
+            shutil.rmtree(self.sockets, ignore_errors=True)
 
     @property
     def launcher_socket(self) -> Path:

@@ -303,3 +303,4 @@ def test_a_control_that_cannot_start_says_why_and_nothing_is_left(yard):
         assert (status, out) == (1, "")
         assert "control" in err
         assert not yard.strays()
+    assert not yard.home.config.exists()  # a start that failed is not what other commands go by

@@ -34,6 +34,18 @@ def test_an_image_goes_as_it_is_and_as_base64_where_there_are_parameters(tmp_pat
     assert body == {"inputs": base64.b64encode(b"\x89PNG").decode(), "parameters": {"top_k": 2}}
 
 
+def test_text_that_names_an_image_is_that_file_and_other_text_is_text(tmp_path):
+    (tmp_path / "a.PNG").write_bytes(b"\x89PNG")
+    assert request_for("m", str(tmp_path / "a.PNG")).content() == b"\x89PNG"
+    assert _body("no such.png") == {"inputs": "no such.png"}
+
+
+def test_missing_numbers_are_null_and_arrays_are_lists():
+    assert _body({"a": np.array([1.0, np.nan])}) == {"inputs": {"data": {"a": [1.0, None]}}}
+    assert _body([{"a": float("nan")}]) == {"inputs": {"data": {"a": [None]}}}
+    assert _body(np.array([[1, 2]])) == {"inputs": [[1, 2]]}
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -51,7 +63,7 @@ def test_plain_values_are_one_row():
 
 
 @pytest.mark.parametrize(
-    "value", [None, 3, [], {"a": [float("nan")]}, [{"a": 1}, {"b": 2}], {"a": [object()]}]
+    "value", [None, 3, [], {"a": [float("inf")]}, [{"a": 1}, {"b": 2}], {"a": [object()]}]
 )
 def test_what_is_no_input_is_refused(value):
     with pytest.raises(InvalidInput):

@@ -37,14 +37,19 @@ def is_free(host: str, port: int) -> bool:
     return True
 
 
+def any_free(host: str) -> int:
+    """A port that the system chooses, so that two that ask at one moment get two."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as s:
+        s.bind((host, 0))
+        return int(s.getsockname()[1])
+
+
 def next_free(host: str, after: int) -> int:
     """A port that is free now, by preference soon after `after`."""
     for port in range(after + 1, min(after + 100, 65536)):
         if is_free(host, port):
             return port
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
+    return any_free(host)
 
 
 def holder(port: int) -> Holder | None:

@@ -2,6 +2,8 @@
 
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +16,8 @@ from modelyard.cli.platform import HomeOption, home_of, running
 from modelyard.cli.starting import detached, foreground
 from modelyard.cluster import table
 from modelyard.cluster.platform import CONTROL, GATEWAY, read_config, write_config
-from modelyard.errors import Conflict, InvalidInput
+from modelyard.errors import Conflict, InvalidInput, ModelyardError
+from modelyard.files import write_atomic
 from modelyard.home import Home
 from modelyard.types.process import PlatformConfig
 
@@ -74,15 +77,14 @@ def up(
         "database_url": database_url,
     }
     config = _configure(place, {k: v for k, v in told.items() if v is not None})
-    first = not place.credentials.exists()
     place.create()
-    write_config(place, config)
-    if detach:
-        detached(place, config)
-        _announce(place, first, as_json, "Stop it with: yard down")
-    else:
-        foreground(place, config, lambda: _announce(place, first, as_json, "Stop it with Ctrl-C."))
-        say("Modelyard is stopped.")
+    with _configured(place, config):
+        if detach:
+            detached(place, config)
+            _announce(place, as_json, "Stop it with: yard down")
+        else:
+            foreground(place, config, lambda: _announce(place, as_json, "Stop it with Ctrl-C."))
+            say("Modelyard is stopped.")
 
 
 def _already(home: Home, detach: bool, as_json: bool) -> None:
@@ -106,10 +108,25 @@ def _configure(home: Home, told: dict[str, Any]) -> PlatformConfig:
     for field, host in (("port", config.host), ("control_port", config.control_host)):
         port = getattr(config, field)
         if port == 0:
-            config = msgspec.structs.replace(config, **{field: ports.next_free(host, max(8801, config.port))})
+            config = msgspec.structs.replace(config, **{field: ports.any_free(host)})
         elif not ports.is_free(host, port) and not _ours(home, field):
             raise _taken(host, port, _OPTIONS[field])
     return config
+
+
+@contextmanager
+def _configured(home: Home, config: PlatformConfig) -> Iterator[None]:
+    """Keep the configuration, but for a start that fails: other commands go by it, with this home's key."""
+    before = home.config.read_bytes() if home.config.exists() else None
+    write_config(home, config)
+    try:
+        yield
+    except ModelyardError:
+        if before is None:
+            home.config.unlink(missing_ok=True)
+        else:
+            write_atomic(home.config, before)
+        raise
 
 
 def _ours(home: Home, field: str) -> bool:
@@ -127,9 +144,9 @@ def _taken(host: str, port: int, option: str) -> Conflict:
     return error
 
 
-def _announce(home: Home, first: bool, as_json: bool, stop: str) -> None:
+def _announce(home: Home, as_json: bool, stop: str) -> None:
     config = read_config(home)
-    key = _first_key(home) if first else None
+    key = None if home.key_shown.exists() else _admin_key(home)
     lines: list[Any] = ["Modelyard is up.", _addresses(config)]
     if key:
         lines += [f"  admin key  {key}", f"  It is kept in {home.credentials}, which only you can read."]
@@ -139,6 +156,8 @@ def _announce(home: Home, first: bool, as_json: bool, stop: str) -> None:
         lines += ["Next: yard data add digits"]
     show(_raw(home, config, key), as_json, *lines, stop)
     sys.stdout.flush()
+    if key:
+        home.key_shown.touch()
 
 
 def _raw(home: Home, config: PlatformConfig, key: str | None) -> dict[str, Any]:
@@ -150,7 +169,7 @@ def _addresses(config: PlatformConfig) -> Any:
     return facts([("  models are called at", config.gateway_url), ("  it is managed at", config.control_url)])
 
 
-def _first_key(home: Home) -> str | None:
+def _admin_key(home: Home) -> str | None:
     try:
         return msgspec.json.decode(Path(home.credentials).read_bytes(), type=dict[str, str]).get("api_key")
     except FileNotFoundError:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from modelyard.client.transport import Request
 from modelyard.errors import InvalidInput
 
 _JSON = {"Content-Type": "application/json"}
+_IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 _BYTES = {"Content-Type": "application/octet-stream"}
 
 
@@ -21,6 +23,7 @@ def request_for(name: str, value: Any, parameters: Mapping[str, Any] | None = No
     Raises InvalidInput for what is none of these.
     """
     path = f"/models/{quote(name, safe='@:')}"
+    value = _path_of_image(value)
     if isinstance(value, bytes | bytearray | os.PathLike) and not parameters:
         data = _image(value)
         return Request(method="POST", path=path, content=lambda: data, headers=_BYTES)
@@ -34,7 +37,16 @@ def request_for(name: str, value: Any, parameters: Mapping[str, Any] | None = No
     return Request(method="POST", path=path, content=lambda: encoded, headers=_JSON)
 
 
+def _path_of_image(value: Any) -> Any:
+    """Text that names an image that is there means that file; other text is what a task of texts is asked."""
+    if isinstance(value, str) and value.lower().endswith(_IMAGES) and Path(value).is_file():
+        return Path(value)
+    return value
+
+
 def _inputs(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        value = value.tolist()
     if isinstance(value, bytes | bytearray | os.PathLike):
         return base64.b64encode(_image(value)).decode()
     if isinstance(value, str):
@@ -51,7 +63,7 @@ def _many(rows: Sequence[Any]) -> Any:
         names = list(rows[0])
         if any(set(r) != set(names) for r in rows):
             raise InvalidInput("all rows must have the same columns", allowed=names)
-        return {"data": {n: [r[n] for r in rows] for n in names}}
+        return {"data": {n: [_cell(r[n]) for r in rows] for n in names}}
     if all(isinstance(r, bytes | bytearray | os.PathLike | str) for r in rows):
         return [_inputs(r) for r in rows]
     return rows
@@ -65,7 +77,12 @@ def _columns(value: Mapping[str, Any]) -> dict[str, list[Any]]:
 def _listed(value: Any) -> list[Any]:
     if hasattr(value, "tolist"):  # NumPy arrays and scalars, pandas columns
         value = value.tolist()
-    return list(value) if isinstance(value, list | tuple) else [value]
+    return [_cell(v) for v in (value if isinstance(value, list | tuple) else [value])]
+
+
+def _cell(value: Any) -> Any:
+    """NaN is how NumPy and pandas say that a value is missing."""
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _image(value: bytes | bytearray | os.PathLike[str]) -> bytes:

@@ -67,6 +67,7 @@ class Launcher:
             finally:
                 await self._stop_all()
                 await server.close()
+                self.home.remove_sockets()
 
     def stop(self) -> None:
         """Begin to stop everything; asked a second time, without grace."""

@@ -21,7 +21,7 @@ from modelyard.tasks.options import resolve
 from modelyard.training import golden
 from modelyard.training.diagnosis import Evidence, Skill, classification_skill, diagnose, regression_skill
 from modelyard.training.job import Fitted, Framework, History, Job, Saved, Split
-from modelyard.training.recipe import Recipe
+from modelyard.training.recipe import Recipe, columns_of
 from modelyard.types.package import Lineage, Manifest
 from modelyard.types.report import FitVerdict
 from modelyard.types.run import Reporter
@@ -96,11 +96,7 @@ class _Data(msgspec.Struct, frozen=True, kw_only=True):
 
 def _read(task: Task, recipe: Recipe, dataset: Dataset) -> _Data:
     schema = dataset.manifest.schema
-    target = recipe.target or schema.label
-    if target is None:
-        there = [f"{c.name} ({c.kind})" for c in schema.columns]
-        raise InvalidInput("the data set has no label; recipe.target must name a column", allowed=there)
-    names = task.check(schema, target)
+    names, target = columns_of(recipe, schema)
     labels = _labels(task, dataset, target)
     columns = dataset.columns("train", [*names, target])
     if not len(columns[target]):

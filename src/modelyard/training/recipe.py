@@ -13,6 +13,7 @@ from modelyard.tasks.options import resolve
 from modelyard.training.early_stop import EarlyStopping
 from modelyard.training.recipe_text import read_yaml
 from modelyard.training.schedules import Constant, Schedule
+from modelyard.types.dataset import Schema
 
 Seed = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
@@ -128,6 +129,18 @@ def parse_recipe(source: str | Mapping[str, Any]) -> Recipe:
         training=resolve(training, sections["training"], "recipe.training"),
         evaluation=resolve(Evaluation, sections["evaluation"], "recipe.evaluation"),
     )
+
+
+def columns_of(recipe: Recipe, schema: Schema) -> tuple[list[str], str]:
+    """Names of the feature columns and of the target that the recipe means in data of this schema.
+
+    Raises InvalidInput where there is no target or the columns do not fit the task.
+    """
+    target = recipe.target or schema.label
+    if target is None:
+        there = [f"{column.name} ({column.kind})" for column in schema.columns]
+        raise InvalidInput("the data set has no label; recipe.target must name a column", allowed=there)
+    return tasks.load(recipe.task).check(schema, target), target
 
 
 def _check_sections(given: Mapping[str, Any]) -> None:

@@ -47,6 +47,8 @@ def test_a_recipe_is_queued_with_the_version_that_it_means_now(platform: Platfor
         ({"net": "logistic_regresion"}, UnknownName, "did you mean 'logistic_regression'"),
         ({"task": "tabular"}, UnknownName, "tabular"),
         ({"name": "../x"}, InvalidInput, "name"),
+        ({"target": "shade"}, InvalidInput, "shade"),
+        ({"task": "image-classification", "net": "cnn"}, InvalidInput, "image"),
     ],
 )
 def test_a_recipe_that_cannot_work_queues_nothing(

@@ -28,6 +28,13 @@ def test_pickles_are_refused_before_they_come(platform: Platform, name: str) -> 
         uploads.begin(platform, "default", name, None)
 
 
+@pytest.mark.parametrize("protocol", range(2, 6))
+def test_pickles_are_refused_by_any_name(platform: Platform, protocol: int) -> None:
+    pickled = bytes([0x80, protocol]) + b"]q\x00K\x01a."  # [1], written by hand
+    with pytest.raises(NotAllowedFormat):
+        put(platform, pickled, "table.csv")
+
+
 @given(st.text())
 def test_a_clean_name_stays_in_its_folder(name: str) -> None:
     try:

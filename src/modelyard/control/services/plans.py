@@ -25,6 +25,7 @@ from modelyard.errors import InvalidInput, NotFound, UnknownName
 from modelyard.runs import KINDS, read_params
 from modelyard.store.registry import Model, ModelVersion
 from modelyard.store.work import Dataset, DatasetVersion
+from modelyard.types.dataset import DatasetManifest
 
 SOURCES = "sources"
 _LARGEST_SOURCES = 1000
@@ -86,11 +87,13 @@ def _plan_prepare(session: Session, tenant: str, params: Mapping[str, Any]) -> P
 
 def _plan_train(session: Session, tenant: str, params: Mapping[str, Any]) -> Plan:
     """`params` is the recipe."""
-    from modelyard.training.recipe import parse_recipe
+    from modelyard.training.recipe import columns_of, parse_recipe
 
     recipe = parse_recipe(params)
     check_task(find_model(session, tenant, recipe.name), recipe.task)
-    dataset = _dataset_input(session, tenant, recipe.data)
+    row, version = _find_dataset(session, tenant, recipe.data)
+    columns_of(recipe, msgspec.convert(version.manifest, DatasetManifest).schema)
+    dataset = _input_of(row, version)
     given = {"recipe": recipe.to_dict(), "dataset": dataset.reference}
     return Plan(params=_checked("train", given), inputs=[dataset], publish={"model": recipe.name})
 
@@ -146,9 +149,13 @@ def _source(session: Session, tenant: str, upload_id: str) -> Input:
 
 
 def _dataset_input(session: Session, tenant: str, reference: str) -> Input:
+    return _input_of(*_find_dataset(session, tenant, reference))
+
+
+def _find_dataset(session: Session, tenant: str, reference: str) -> tuple[Dataset, DatasetVersion]:
     name, selector = read_reference(reference)
     dataset = get_dataset(session, tenant, name)
-    return _input_of(dataset, get_dataset_version(session, dataset, selector))
+    return dataset, get_dataset_version(session, dataset, selector)
 
 
 def _input_of(dataset: Dataset, version: DatasetVersion) -> Input:

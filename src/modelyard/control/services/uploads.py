@@ -49,10 +49,12 @@ def begin(platform: Platform, tenant: str, filename: str, size: int | None) -> B
 
 
 def finish(platform: Platform, tenant: str, filename: str, writer: BlobWriter) -> UploadView:
-    """Keep what was written. Raises InvalidInput where nothing was."""
+    """Keep what was written. Raises InvalidInput where nothing was, and NotAllowedFormat for a pickle."""
     if writer.size == 0:
         raise InvalidInput("the upload is empty", came="0 bytes")
     entry = writer.commit()
+    if _is_pickle(platform, entry):  # by whatever name; the blob has no link and is collected
+        raise NotAllowedFormat("pickles can run code and are not read", came=filename)
     now = platform.now()
     row = Upload(id=new_id("upload"), tenant=tenant, filename=clean_name(filename), sha256=entry.sha256,
                  size=entry.size, created_at=now)  # fmt: skip
@@ -61,6 +63,14 @@ def finish(platform: Platform, tenant: str, filename: str, writer: BlobWriter) -
         session.flush()
         link(session, tenant, row.id, [entry], now)
     return UploadView(id=row.id, filename=row.filename, sha256=row.sha256, size=row.size)
+
+
+def _is_pickle(platform: Platform, entry: FileEntry) -> bool:
+    """Whether the bytes begin with PROTO of pickle's protocols 2 to 5 (PEP 3154) and end with STOP."""
+    with platform.blobs.path(entry.sha256).open("rb") as f:
+        head = f.read(2)
+        f.seek(-1, 2)
+        return head[:1] == b"\x80" and head[1:] in (b"\x02", b"\x03", b"\x04", b"\x05") and f.read() == b"."
 
 
 def get_upload(session: Session, tenant: str, upload_id: str) -> Upload:

@@ -21,8 +21,8 @@ class TableOptions(msgspec.Struct, frozen=True, kw_only=True):
     impute              what a missing number becomes; "constant" is `fill_value`
     missing_indicators  a 0/1 feature for each number column that has missing values in training
     scale               "standard": mean 0, deviation 1; "minmax": training's range to 0..1
-    min_frequency       categories rarer than this share one feature: rows where >= 1, else a share of the
-    rows max_categories      the most frequent categories of a column that get a feature of their own
+    min_frequency       categories rarer than this share one feature: rows where >= 1, else a share of the rows
+    max_categories      the most frequent categories of a column that get a feature of their own
     """
 
     impute: Literal["median", "mean", "constant"] = "median"

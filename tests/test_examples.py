@@ -1,0 +1,37 @@
+"""The recipes under examples/ are recipes."""
+
+from pathlib import Path
+
+import pytest
+
+from modelyard.training.recipe import parse_recipe
+
+RECIPES = sorted((Path(__file__).parent.parent / "examples" / "recipes").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_a_recipe_is_read_and_says_how_to_run_it(path: Path) -> None:
+    text = path.read_text()
+    recipe = parse_recipe(text)
+    assert text.startswith(f"# yard data add {recipe.data} && yard train examples/recipes/{path.name}\n")
+
+
+def test_there_is_one_for_each_task() -> None:
+    from modelyard import tasks
+
+    assert {parse_recipe(path.read_text()).task for path in RECIPES} == set(tasks.TASKS)
+
+
+def test_the_page_of_recipes_names_every_key() -> None:
+    import msgspec
+
+    from modelyard import nets, tasks
+    from modelyard.training import early_stop, recipe, schedules
+
+    page = (Path(__file__).parent.parent / "docs" / "recipes.md").read_text()
+    schedule = (schedules.Step, schedules.Cosine, schedules.Plateau)
+    structs = [recipe.Recipe, recipe.GradientTraining, recipe.Evaluation, early_stop.EarlyStopping, *schedule]
+    structs += [tasks.load(name).options for name in tasks.TASKS]
+    structs += [nets.load(name).config for name in nets.NETS]
+    keys = {f.name for struct in structs for f in msgspec.structs.fields(struct)}
+    assert {key for key in {*keys, *nets.NETS, *tasks.TASKS} if f"`{key}`" not in page} == set()

@@ -26,12 +26,10 @@ class Home:
             self.root,
             self.blobs,
             self.temporary,
-            self.datasets,
             self.packages,
             self.runs,
             self.logs,
             self.state,
-            self.uploads,
             self.sockets,
         ):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -43,7 +41,7 @@ class Home:
 
     @property
     def credentials(self) -> Path:
-        """client.json, mode 0600: {"url", "api_key"} for the command line of the user who started the platform."""
+        """client.json, mode 0600: {"url", "gateway_url", "api_key"} for the command line of who started it."""
         return self.root / "client.json"
 
     @property
@@ -68,15 +66,6 @@ class Home:
     def temporary(self) -> Path:
         """Partial writes, on the same file system as the blobs; emptied at start."""
         return self.root / "tmp"
-
-    @property
-    def uploads(self) -> Path:
-        return self.root / "uploads"
-
-    @property
-    def datasets(self) -> Path:
-        """datasets/<version digest>/: a data set version as a folder of hard links to blobs."""
-        return self.root / "datasets"
 
     @property
     def packages(self) -> Path:

@@ -1,4 +1,7 @@
 import os
+from pathlib import Path
+
+import pytest
 
 from modelyard.home import Home
 from modelyard.store.blobs import BlobStore
@@ -53,9 +56,23 @@ def test_folders_of_versions_that_are_gone(database: Database, blobs: BlobStore,
         for row in version("a" * 64):
             session.add(row)
             session.flush()
-    for folder in (home.packages / ("a" * 64), home.packages / ("b" * 64), home.datasets / ("c" * 64)):
+    for folder in (home.packages / ("a" * 64), home.packages / ("b" * 64)):
         folder.mkdir()
         (folder / "file").write_bytes(b"x")
     (home.temporary / "blob-1").write_bytes(b"half")
-    assert collect_garbage(database, blobs, home, grace=0) == Collected(blobs=0, leftovers=1, folders=2)
+    assert collect_garbage(database, blobs, home, grace=0) == Collected(blobs=0, leftovers=1, folders=1)
     assert os.listdir(home.packages) == ["a" * 64]
+
+
+def test_a_blob_that_gets_its_name_meanwhile(
+    database: Database, blobs: BlobStore, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home.temporary / "blob-2").write_bytes(b"half")
+    listed = list(home.temporary.iterdir())
+    looked = Path.iterdir
+    monkeypatch.setattr(
+        Path,
+        "iterdir",
+        lambda folder: iter([folder / "blob-1", *listed]) if folder == home.temporary else looked(folder),
+    )
+    assert collect_garbage(database, blobs, home, grace=0).leftovers == 1

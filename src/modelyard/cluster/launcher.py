@@ -18,6 +18,7 @@ from typing import Any
 
 from modelyard.cluster import table
 from modelyard.cluster.identity import marked
+from modelyard.cluster.logs import keep_bounded
 from modelyard.cluster.platform import CONTROL, GATEWAY, OWN, own_specs, read_config
 from modelyard.cluster.process import Supervised
 from modelyard.cluster.server import Server
@@ -58,6 +59,7 @@ class Launcher:
         with _lock(self.home):
             self._adopt()
             server = Server(self, self.home.launcher_socket)
+            logs = asyncio.create_task(keep_bounded(self.home.logs), name="logs")
             try:
                 self._reconcile()
                 await server.start()
@@ -65,6 +67,7 @@ class Launcher:
                     ready()
                 await self._stop_asked.wait()
             finally:
+                logs.cancel()
                 await self._stop_all()
                 await server.close()
                 self.home.remove_sockets()

@@ -111,17 +111,15 @@ class Gateway:
         media = headers.get(b"content-type")
         if media != b"application/json":
             _check_media(match, media)
-        if deployment.in_flight >= deployment.max_queue:
-            raise Unavailable(f"the queue of {deployment.name!r} is full", allowed=deployment.max_queue)
+        await deployment.enter()
         body = Body(self._budget)
-        deployment.in_flight += 1
         self._in_flight += 1
         try:
             await bodies.read(receive, body, headers.get(b"content-encoding"))
             return await self._forward(match, deployment, headers, body)
         finally:
             body.release()
-            deployment.in_flight -= 1
+            deployment.leave()
             self._in_flight -= 1
 
     async def _forward(

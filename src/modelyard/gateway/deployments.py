@@ -1,16 +1,20 @@
 """The deployments of a snapshot: who is asked, and how much may be under way."""
 
+import asyncio
 import random
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
+from modelyard.errors import Unavailable
 from modelyard.gateway.fleet import Fleet, Line
 from modelyard.serving.link import Link
 from modelyard.types.replica import Hello, Statistics
 from modelyard.types.route import Route, RouteVersion
 
 BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_PATIENCE: Final = 0.02  # seconds that a request waits for a place; a refusal is owed in under 0.05
 _COUNTED: Final = tuple(name for name in Statistics.__struct_fields__ if name != "started_ns")
 
 
@@ -80,6 +84,7 @@ class Deployment:
         self.tenant, self.name = tenant, name
         self.in_flight = 0
         self.meters: dict[str, Meter] = {}
+        self._waiting: deque[asyncio.Future[bool]] = deque()
         self._by_name: dict[str, Version] = {}
         self._weighted: list[Version] = []
 
@@ -90,6 +95,41 @@ class Deployment:
         self.max_queue = route.max_queue
         self._by_name = {v.version: self._version(v, fleet) for v in route.versions}
         self._weighted = sorted(self._by_name.values(), key=lambda v: -v.weight)
+
+    async def enter(self) -> None:
+        """Take one of the `max_queue` places; `leave` gives it back. Raises Unavailable.
+
+        Where all are taken it waits a moment for the next that comes free. A refusal costs as much as an
+        answer, and who is refused at once asks again at once: the refusals would take the time of the answers.
+        """
+        if self.in_flight < self.max_queue:
+            self.in_flight += 1
+            return
+        loop = asyncio.get_running_loop()
+        place: asyncio.Future[bool] = loop.create_future()
+        self._waiting.append(place)
+        timer = loop.call_later(_PATIENCE, _deny, place)
+        try:
+            granted = await place
+        except asyncio.CancelledError:
+            if not place.cancelled() and place.result():
+                self.leave()
+            raise
+        finally:
+            timer.cancel()
+            while self._waiting and self._waiting[0].done():
+                self._waiting.popleft()
+        if not granted:
+            raise Unavailable(f"the queue of {self.name!r} is full", allowed=self.max_queue)
+
+    def leave(self) -> None:
+        """Give the place to who has waited longest."""
+        while self._waiting and self.in_flight <= self.max_queue:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(True)
+                return
+        self.in_flight -= 1
 
     @property
     def versions(self) -> list[str]:
@@ -129,6 +169,11 @@ class Deployment:
     def _version(self, route: RouteVersion, fleet: Fleet) -> Version:
         lines = tuple(fleet.line(address, route.digest) for address in route.replicas)
         return Version(route, lines, self.meters.setdefault(route.version, Meter()))
+
+
+def _deny(place: asyncio.Future[bool]) -> None:
+    if not place.done():
+        place.set_result(False)
 
 
 class Deployments:

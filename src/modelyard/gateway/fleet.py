@@ -44,6 +44,7 @@ class Line:
         until = asyncio.get_running_loop().time() + drain
         while link.outstanding and not link.lost.done() and asyncio.get_running_loop().time() < until:
             await asyncio.wait([link.lost], timeout=_SWEEP)
+            link.sweep(asyncio.get_running_loop().time())  # the fleet knows it no longer
         link.close()
 
     async def _keep(self) -> None:
@@ -65,9 +66,12 @@ class Line:
             else:
                 host, _, port = rest.rpartition(":")
                 await loop.create_connection(lambda: link, host, int(port))
-        except (OSError, ValueError):
+            await asyncio.wait([link.hello], timeout=_HELLO_SECONDS)
+        except (OSError, ValueError, OverflowError):
             return None
-        await asyncio.wait([link.hello], timeout=_HELLO_SECONDS)
+        except asyncio.CancelledError:
+            link.close()
+            raise
         if link.hello.done() and not link.hello.cancelled() and link.hello.result().digest == self.digest:
             return link
         link.close()

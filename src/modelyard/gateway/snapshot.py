@@ -26,33 +26,40 @@ _log = logging.getLogger(__name__)
 def load(path: Path) -> Snapshot | None:
     """The snapshot kept on disk, or None where there is none that can be read."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Snapshot)
+        return _read(path.read_bytes())
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, ValueError) as error:
         _log.warning("%s", json.dumps({"event": "snapshot_unreadable", "error": type(error).__name__}))
         return None
 
 
+def _read(line: bytes) -> Snapshot:
+    """Raises ValueError where it is no snapshot."""
+    snapshot = msgspec.json.decode(line, type=Snapshot)
+    bytes.fromhex(snapshot.secret)
+    return snapshot
+
+
 class Follower:
-    """Follows GET /internal/snapshots for ever. `apply` gets every snapshot after it has been kept."""
+    """Follows GET /internal/snapshots for ever. `apply` gets every snapshot; then it is kept, if it can be: a
+    full disk must not hold up a key's end."""
 
     def __init__(self, control_url: str, token: str, kept: Path, apply: Callable[[Snapshot], None]) -> None:
         self._url = urlsplit(control_url)
         self._token = token
         self._kept = kept
         self._apply = apply
+        self._pause = _PAUSES[0]
 
     async def run(self) -> None:
-        pause = _PAUSES[0]
         while True:
             try:
                 await self._follow()
-                pause = _PAUSES[0]  # it was there
             except (OSError, ValueError) as error:
                 _log.info("%s", json.dumps({"event": "control_away", "error": type(error).__name__}))
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
-            pause = min(2 * pause, _PAUSES[1])
+            await asyncio.sleep(self._pause * random.uniform(0.5, 1.0))
+            self._pause = min(2 * self._pause, _PAUSES[1])
 
     async def _follow(self) -> None:
         """One connection: raises when it breaks or is silent, returns when control ended it."""
@@ -74,9 +81,12 @@ class Follower:
         ).encode()
 
     def _take(self, line: bytes) -> None:
-        snapshot = msgspec.json.decode(line, type=Snapshot)
-        write_atomic(self._kept, line, mode=0o600)
-        self._apply(snapshot)
+        self._apply(_read(line))
+        self._pause = _PAUSES[0]  # it is there
+        try:
+            write_atomic(self._kept, line, mode=0o600)
+        except OSError as error:
+            _log.warning("%s", json.dumps({"event": "snapshot_not_kept", "error": type(error).__name__}))
 
 
 class _Stream:

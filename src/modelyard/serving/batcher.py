@@ -102,20 +102,36 @@ class Batcher:
         return batches
 
     def _run(self, jobs: list[_Job]) -> None:
+        jobs = self._in_time(jobs)
+        if not jobs:
+            return
         try:
             outputs = self._predict_together(jobs)
         except Exception as error:
             if len(jobs) == 1:
                 self._fail_job(jobs[0], error)
                 return
-            for job in jobs:  # one of them is to blame: the others shall not pay for it
-                self._run([job])
+            half = len(jobs) // 2  # one of them is to blame: the others shall not pay for it
+            self._run(jobs[:half])
+            self._run(jobs[half:])
             return
         at = 0
         for job in jobs:
             rows = job.call.rows
             self._answer(job, {name: array[at : at + rows] for name, array in outputs.items()})
             at += rows
+
+    def _in_time(self, jobs: list[_Job]) -> list[_Job]:
+        """Those whose deadline has not passed while other batches ran; the others are answered."""
+        now, kept = time.monotonic_ns(), []
+        for job in jobs:
+            try:
+                _check_deadline(now, job.deadline)
+            except DeadlineExceeded as error:
+                self._fail_job(job, error)
+            else:
+                kept.append(job)
+        return kept
 
     def _predict_together(self, jobs: list[_Job]) -> Arrays:
         if len(jobs) == 1:
@@ -143,7 +159,7 @@ class Batcher:
         self._rows += rows
         for name in self._outputs:
             if len(outputs[name]) != rows:
-                raise InvalidInput("the model answered another number of rows than it was asked")
+                raise ModelyardError("the model answered another number of rows than it was asked")
         return outputs
 
     def _answer(self, job: _Job, outputs: Arrays) -> None:

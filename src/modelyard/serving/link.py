@@ -57,6 +57,9 @@ class Link(asyncio.Protocol):
         The future ends with the Answer, DeadlineExceeded or ReplicaLost.
         """
         future: asyncio.Future[Answer] = self._loop.create_future()
+        if self._transport is None:  # nothing will ever end it
+            future.set_exception(ReplicaLost())
+            return future
         self._number = number = (self._number + 1) & 0xFFFFFFFF
         now = self._loop.time()
         if not self._asked:
@@ -71,6 +74,9 @@ class Link(asyncio.Protocol):
     def count(self) -> asyncio.Future[None]:
         """Ask for `statistics`; the future ends when they are there, or with the connection."""
         future: asyncio.Future[None] = self._loop.create_future()
+        if self._transport is None:
+            future.set_result(None)
+            return future
         self._counting.append(future)
         self._send(frames.pack(Kind.STATISTICS, 0))
         return future
@@ -91,8 +97,9 @@ class Link(asyncio.Protocol):
             self._clogged = self._transport.get_write_buffer_size() > _MAX_UNREAD
 
     def close(self) -> None:
+        """End the connection and what is still asked, even of a replica that has stopped reading."""
         if self._transport is not None:
-            self._transport.close()
+            self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)

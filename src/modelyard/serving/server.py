@@ -128,7 +128,7 @@ class Server:
         except FrameError:
             self._close(peer)
             return
-        if not peer.readable:
+        if not peer.readable and not peer.closed:
             self._watch(peer)
 
     def _serve(self) -> None:
@@ -178,6 +178,8 @@ class Server:
                 self._selector.unregister(peer.socket)
 
     def _close(self, peer: Peer) -> None:
+        if peer.closed:
+            return
         with contextlib.suppress(KeyError):
             self._selector.unregister(peer.socket)
         peer.close()

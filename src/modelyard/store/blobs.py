@@ -94,7 +94,8 @@ class BlobStore:
     def link_into(self, folder: Path, files: Mapping[str, FileEntry]) -> None:
         """Make `folder` with the files by their names, as hard links (copies where the file systems differ).
 
-        It appears whole or not at all. Raises Conflict where a folder of this name is there.
+        It appears whole or not at all. Raises Conflict where a folder of this name is there, and Corrupt with
+        the file's name where its blob is gone.
         """
         temporary = folder.with_name(f".tmp-{secrets.token_hex(8)}")
         temporary.mkdir(parents=True)
@@ -102,11 +103,17 @@ class BlobStore:
             for name, entry in files.items():
                 target = temporary / name
                 target.parent.mkdir(parents=True, exist_ok=True)
-                link_or_copy(self.path(entry.sha256), target)
+                self._lay(name, entry, target)
             _rename_folder(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         sync_folder(folder.parent)
+
+    def _lay(self, name: str, entry: FileEntry, target: Path) -> None:
+        try:
+            link_or_copy(self.path(entry.sha256), target)
+        except FileNotFoundError:
+            raise Corrupt(name, expected=entry.sha256, found="of no file") from None
 
     def adopt(self, temporary: Path, digest: str) -> None:
         """Give a synced temporary file its place. The time of a blob's last arrival is its ctime."""

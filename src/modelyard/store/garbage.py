@@ -1,5 +1,6 @@
 """Garbage collection: blobs that no row names, what crashes left, folders of versions that are gone."""
 
+import math
 import shutil
 import time
 from collections.abc import Container
@@ -13,7 +14,6 @@ from modelyard.store.blobs import BlobStore
 from modelyard.store.database import Database
 from modelyard.store.registry import ModelVersion
 from modelyard.store.tables import Blob, BlobLink
-from modelyard.store.work import DatasetVersion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,21 +34,27 @@ def collect_garbage(database: Database, blobs: BlobStore, home: Home, *, grace: 
     with database.read() as session:
         needed = set(session.scalars(select(BlobLink.digest).distinct()))
         packages = set(session.scalars(select(ModelVersion.digest).distinct()))
-        datasets = set(session.scalars(select(DatasetVersion.digest).distinct()))
     removed = [d for d, age in blobs.digests() if d not in needed and age >= grace and blobs.remove(d, grace)]
     return Collected(
         blobs=len(removed),
         leftovers=_remove_all(home.temporary, grace, keep=()),
-        folders=_remove_all(home.packages, grace, keep=packages)
-        + _remove_all(home.datasets, grace, keep=datasets),
+        folders=_remove_all(home.packages, grace, keep=packages),
     )
+
+
+def _age(path: Path) -> float:
+    """Seconds since it changed; what went meanwhile (a blob that was given its name) has none."""
+    try:
+        return time.time() - path.lstat().st_ctime
+    except FileNotFoundError:
+        return -math.inf
 
 
 def _remove_all(folder: Path, grace: float, keep: Container[str]) -> int:
     """Remove what `folder` holds, but for the names to keep and what changed lately."""
     removed = 0
     for path in folder.iterdir():
-        if path.name in keep or time.time() - path.lstat().st_ctime < grace:
+        if path.name in keep or _age(path) < grace:
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

@@ -99,6 +99,6 @@ class Fitted(Protocol):
 
 
 class Framework(Protocol):
-    """A module of training/: one file a framework, one line in train.FRAMEWORKS."""
+    """A module of training/: one file a framework, one line in package_training.FRAMEWORKS."""
 
     def fit(self, job: Job) -> Fitted: ...

@@ -5,6 +5,8 @@ import sys
 import time
 from typing import Final
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from modelyard.control.loops.processes import Processes
 from modelyard.control.platform import Platform
 from modelyard.control.services import run_folders, run_queue
@@ -18,6 +20,10 @@ _PAUSE: Final = 1.0
 _STORING_TRIES: Final = 5
 _NICE: Final = 5  # serving comes first
 _SIGTERM: Final = -15
+_NOT_TAKEN: Final = {
+    "code": "internal",
+    "message": "the run's outputs could not be taken over; the platform's log says why",
+}
 
 
 class RunLoop:
@@ -56,6 +62,11 @@ class RunLoop:
             run_queue.settle(self._platform, run, _said(code), own_failure=_own_failure(status))
         except OSError as error:
             return self._storing_failed(run, error)
+        except SQLAlchemyError:
+            raise  # a database that cannot be used now says nothing of the run
+        except Exception:
+            _log.exception("the outputs of run %s cannot be taken over", run.id)
+            run_queue.give_up(self._platform, run, _NOT_TAKEN)
         self._cancels.pop(run.id, None)
         self._tries.pop(run.id, None)
         return False

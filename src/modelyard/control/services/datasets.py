@@ -12,14 +12,13 @@ from modelyard.control.platform import Platform
 from modelyard.control.services.files import StoredFile, open_stored
 from modelyard.control.services.names import read_selector
 from modelyard.control.services.pages import Page, PageRequest, fetch
-from modelyard.control.services.references import get_dataset, get_dataset_version
-from modelyard.errors import Conflict, NotFound
+from modelyard.control.services.references import check_no_run, get_dataset, get_dataset_version
+from modelyard.errors import NotFound
 from modelyard.store.links import link, unlink
-from modelyard.store.work import Dataset, DatasetVersion, Run, RunInput
+from modelyard.store.work import Dataset, DatasetVersion, Run
 from modelyard.types.dataset import DATASET_MANIFEST_NAME, DatasetManifest
 from modelyard.types.ids import new_id
 from modelyard.types.package import FileEntry
-from modelyard.types.run import END_STATES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +58,7 @@ class FoundDataset:
 def list_datasets(platform: Platform, tenant: str, request: PageRequest) -> Page[DatasetView]:
     with platform.database.read() as session:
         rows, cursor = fetch(session, select(Dataset).where(Dataset.tenant == tenant), Dataset.name, request)
-        return Page(items=[_view(row, _versions(session, row)[:1]) for row in rows], next=cursor)
+        return Page(items=[_view(row, _versions(session, row, most=1)) for row in rows], next=cursor)
 
 
 def show(platform: Platform, tenant: str, name: str) -> DatasetView:
@@ -88,10 +87,7 @@ def delete_version(platform: Platform, tenant: str, name: str, version: str) -> 
     with platform.database.write() as session:
         dataset = get_dataset(session, tenant, name)
         row = get_dataset_version(session, dataset, read_selector(version))
-        waiting = select(Run.id).join(RunInput, RunInput.run_id == Run.id)
-        in_use = waiting.where(RunInput.version_id == row.id, Run.state.not_in(END_STATES)).limit(1)
-        if (run := session.scalar(in_use)) is not None:
-            raise Conflict(f"the version is in use by a run that has not ended ({run}); cancel the run first")
+        check_no_run(session, row)
         unlink(session, tenant, row.id)
         session.delete(row)
 
@@ -146,9 +142,9 @@ def _get_or_make(session: Session, tenant: str, name: str, now: float) -> Datase
     return row
 
 
-def _versions(session: Session, dataset: Dataset) -> list[DatasetVersion]:
+def _versions(session: Session, dataset: Dataset, most: int | None = None) -> list[DatasetVersion]:
     query = select(DatasetVersion).where(DatasetVersion.dataset_id == dataset.id)
-    return list(session.scalars(query.order_by(DatasetVersion.number.desc())))
+    return list(session.scalars(query.order_by(DatasetVersion.number.desc()).limit(most)))
 
 
 def _view(dataset: Dataset, versions: list[DatasetVersion]) -> DatasetView:

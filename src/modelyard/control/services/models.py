@@ -13,12 +13,12 @@ from modelyard.control.services.aliases import aliases_of, check_no_alias
 from modelyard.control.services.files import StoredFile, open_stored
 from modelyard.control.services.names import read_selector
 from modelyard.control.services.pages import Page, PageRequest, fetch
-from modelyard.control.services.references import find_model, get_model, get_model_version
+from modelyard.control.services.references import check_no_run, find_model, get_model, get_model_version
 from modelyard.control.services.reports import ReportView, reports_of
 from modelyard.errors import Conflict, NotFound
 from modelyard.store.links import link, unlink
 from modelyard.store.registry import Deployment, DeploymentVersion, Model, ModelVersion, ReportRow
-from modelyard.store.work import Run, RunInput
+from modelyard.store.work import Run
 from modelyard.types.ids import new_id
 from modelyard.types.package import (
     MANIFEST_NAME,
@@ -27,7 +27,6 @@ from modelyard.types.package import (
     encode_manifest,
     manifest_digest,
 )
-from modelyard.types.run import END_STATES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,10 +155,7 @@ def _check_idle(session: Session, row: ModelVersion) -> None:
     name = session.scalar(serving.where(DeploymentVersion.version_id == row.id).limit(1))
     if name is not None:
         raise Conflict(f"the version serves in the deployment {name!r}; take it out first")
-    waiting = select(Run.id).join(RunInput, RunInput.run_id == Run.id)
-    in_use = waiting.where(RunInput.version_id == row.id, Run.state.not_in(END_STATES)).limit(1)
-    if (run := session.scalar(in_use)) is not None:
-        raise Conflict(f"the version is in use by a run that has not ended ({run}); cancel the run first")
+    check_no_run(session, row)
 
 
 def _get_or_make(session: Session, tenant: str, name: str, task: str, now: float) -> Model:

@@ -6,9 +6,10 @@ from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import Session
 
 from modelyard.control.services.names import Selector, known_name
-from modelyard.errors import InvalidInput, NotFound
+from modelyard.errors import Conflict, InvalidInput, NotFound
 from modelyard.store.registry import Alias, Model, ModelVersion
-from modelyard.store.work import Dataset, DatasetVersion
+from modelyard.store.work import Dataset, DatasetVersion, Run, RunInput
+from modelyard.types.run import END_STATES
 
 _SHOWN = 10  # versions that an error names
 
@@ -64,6 +65,14 @@ def get_model_version(session: Session, model: Model, selector: Selector) -> Mod
             raise NotFound(f"the model {model.name!r} has no such alias", came=_said(selector), allowed=known)
         raise _no_version(session, f"the model {model.name!r}", selector, query, ModelVersion)
     return found
+
+
+def check_no_run(session: Session, version: DatasetVersion | ModelVersion) -> None:
+    """Raises Conflict where a run that has not ended works on the version."""
+    waiting = select(Run.id).join(RunInput, RunInput.run_id == Run.id)
+    in_use = waiting.where(RunInput.version_id == version.id, Run.state.not_in(END_STATES)).limit(1)
+    if (run := session.scalar(in_use)) is not None:
+        raise Conflict(f"the version is in use by a run that has not ended ({run}); cancel the run first")
 
 
 def _select(session: Session, query: Select[V], selector: Selector, table: type[V]) -> V | None:

@@ -15,15 +15,14 @@ from modelyard.control.services.plans import SOURCES
 from modelyard.control.services.runs import inputs_of
 from modelyard.control.services.uploads import entry_of, get_upload
 from modelyard.files import write_atomic
+from modelyard.runs.context import OUTCOME_NAME, SPEC_NAME
 from modelyard.store.work import Run, RunInput
 from modelyard.types.run import END_STATES, RunOutcome, RunSpec
 
-SPEC_NAME: Final = "spec.json"
-OUTCOME_NAME: Final = "outcome.json"
 LOG_NAME: Final = "log.txt"
 LOG_PART: Final = 1 << 20  # bytes of a log in one answer
 _LARGEST_OUTCOME: Final = 16 << 20
-_CLEARED: Final = ("inputs", "checkpoints")
+_CLEARED: Final = ("inputs", "checkpoints", "attempt-*/outputs", SPEC_NAME)
 
 
 def folder_of(platform: Platform, run_id: str) -> Path:
@@ -85,16 +84,17 @@ def read_log(platform: Platform, run_id: str, attempts: int, offset: int) -> byt
 def clear(platform: Platform, run_id: str) -> None:
     """Remove what an ended run needs no more: everything but its logs."""
     folder = folder_of(platform, run_id)
-    for name in _CLEARED:
-        shutil.rmtree(folder / name, ignore_errors=True)
-    for attempt in folder.glob("attempt-*"):
-        shutil.rmtree(attempt / "outputs", ignore_errors=True)
-    (folder / SPEC_NAME).unlink(missing_ok=True)
+    for path in [path for pattern in _CLEARED for path in folder.glob(pattern)]:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def clear_ended(platform: Platform) -> None:
     """Remove what a crash, or a process that was slow to end, left in the folders of ended runs."""
-    left = {path.parent.name for name in _CLEARED for path in platform.home.runs.glob(f"*/{name}")}
+    runs = platform.home.runs
+    left = {path.relative_to(runs).parts[0] for pattern in _CLEARED for path in runs.glob(f"*/{pattern}")}
     with platform.database.read() as session:
         going_on = set(session.scalars(select(Run.id).where(Run.state.not_in(END_STATES))))
     for run_id in left - going_on:

@@ -1,4 +1,5 @@
-"""Formats by content; pickles of any name are refused and never loaded."""
+"""Formats by content; pickles of any name are refused and never loaded. They are only written here, as what must not
+be read."""
 
 import pickle
 

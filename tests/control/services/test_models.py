@@ -6,6 +6,7 @@ from control_seed import add_dataset, add_model, add_tenant
 from modelyard.control.platform import Platform
 from modelyard.control.services import aliases, datasets, deployments, models, reports
 from modelyard.control.services.deployments import NewDeployment
+from modelyard.control.services.pages import PageRequest
 from modelyard.errors import Conflict, InvalidInput, NotFound
 from modelyard.store.garbage import collect_garbage
 
@@ -42,6 +43,20 @@ def test_a_number_is_never_given_twice(platform: Platform, tmp_path: Path) -> No
     add_model(platform, tmp_path)
     models.delete_version(platform, "default", "colours", "2")
     assert add_model(platform, tmp_path)["model"]["version"] == 3
+
+
+def test_what_has_no_version_left_is_not_listed_and_its_numbers_go_on(
+    platform: Platform, tmp_path: Path
+) -> None:
+    page = PageRequest(limit=10, cursor=None, secret=b"")
+    add_dataset(platform, tmp_path)
+    add_model(platform, tmp_path)
+    models.delete_version(platform, "default", "colours", "1")
+    datasets.delete_version(platform, "default", "colours", "1")
+    assert models.list_models(platform, "default", page).items == []
+    assert datasets.list_datasets(platform, "default", page).items == []
+    assert add_model(platform, tmp_path)["model"]["version"] == 2
+    assert [m.name for m in models.list_models(platform, "default", page).items] == ["colours"]
 
 
 def test_a_version_that_serves_stays(platform: Platform, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from modelyard.control.platform import Platform
@@ -56,8 +56,11 @@ class FoundDataset:
 
 
 def list_datasets(platform: Platform, tenant: str, request: PageRequest) -> Page[DatasetView]:
+    """Those that have a version. The name of one that has none left is kept, so that its numbers go on."""
+    some = exists().where(DatasetVersion.dataset_id == Dataset.id)
+    query = select(Dataset).where(Dataset.tenant == tenant, some)
     with platform.database.read() as session:
-        rows, cursor = fetch(session, select(Dataset).where(Dataset.tenant == tenant), Dataset.name, request)
+        rows, cursor = fetch(session, query, Dataset.name, request)
         return Page(items=[_view(row, _versions(session, row, most=1)) for row in rows], next=cursor)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from modelyard.control.platform import Platform
@@ -62,8 +62,11 @@ class ModelView:
 
 
 def list_models(platform: Platform, tenant: str, request: PageRequest) -> Page[ModelView]:
+    """Those that have a version. The name of one that has none left is kept, so that its numbers go on."""
+    some = exists().where(ModelVersion.model_id == Model.id)
+    query = select(Model).where(Model.tenant == tenant, some)
     with platform.database.read() as session:
-        rows, cursor = fetch(session, select(Model).where(Model.tenant == tenant), Model.name, request)
+        rows, cursor = fetch(session, query, Model.name, request)
         return Page(items=[_view(session, row, newest_only=True) for row in rows], next=cursor)
 
 

@@ -1,5 +1,4 @@
-"""Formats by content; pickles of any name are refused and never loaded. They are only written here, as what must not
-be read."""
+"""Formats by content; pickles of any name are refused and never loaded: they are only written here, as a threat."""
 
 import pickle
 

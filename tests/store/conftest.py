@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import make_url, text
 
 import postgres
 from modelyard.home import Home
 from modelyard.store.blobs import BlobStore
 from modelyard.store.database import Database, open_database
+from modelyard.store.postgres import postgres_engine
 from modelyard.store.tables import Tenant
 
 KINDS = ["sqlite", "postgresql"] if postgres.installed() else ["sqlite"]
@@ -27,7 +28,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'test.db'}"
     found: str = request.getfixturevalue("postgres_url")
-    engine = create_engine(found.replace("postgresql:", "postgresql+psycopg:"))
+    engine = postgres_engine(make_url(found))
     with engine.begin() as connection:
         connection.execute(text("DROP SCHEMA public CASCADE"))
         connection.execute(text("CREATE SCHEMA public"))

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DatabaseError
 
 from modelyard.errors import Conflict, InvalidInput
 from modelyard.store.database import Database, open_database
@@ -44,7 +44,7 @@ def test_an_exception_leaves_nothing_behind(database: Database) -> None:
 
 
 def test_a_row_needs_its_tenant(database: Database) -> None:
-    with pytest.raises(IntegrityError), database.write() as session:
+    with pytest.raises(DatabaseError), database.write() as session:
         session.add(upload("one", tenant="nobody"))
     assert count(database) == 0
 

@@ -3,18 +3,16 @@ from pathlib import Path
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, create_engine, inspect
+from sqlalchemy import Engine, create_engine, inspect, make_url
 
 from modelyard.store.database import open_database
 from modelyard.store.migrate import alembic_config, migrate
+from modelyard.store.postgres import postgres_engine
 from modelyard.store.tables import Base
-
-PREFIXES = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}
 
 
 def engine(url: str) -> Engine:
-    kind = url.partition(":")[0]
-    return create_engine(url.replace(kind, PREFIXES[kind], 1))
+    return postgres_engine(make_url(url)) if url.startswith("postgresql:") else create_engine(url)
 
 
 def test_the_migrations_make_what_the_tables_say(url: str) -> None:

@@ -13,11 +13,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 
-from modelyard.errors import InvalidInput, MissingExtra
+from modelyard.errors import InvalidInput
 from modelyard.store.migrate import migrate
+from modelyard.store.postgres import postgres_engine
 
 _BUSY_SECONDS = 10
 
@@ -66,9 +67,7 @@ def _parse(url: str | None, file: Path) -> URL:
         parsed = make_url(url)
     except ArgumentError:
         raise InvalidInput("the database URL cannot be read", allowed="postgresql://...") from None
-    if parsed.get_backend_name() == "postgresql":
-        return parsed.set(drivername="postgresql+psycopg")
-    if parsed.get_backend_name() == "sqlite":
+    if parsed.get_backend_name() in ("sqlite", "postgresql"):
         return parsed
     raise InvalidInput(
         "the database URL", came=parsed.drivername, allowed=("sqlite:///...", "postgresql://...")
@@ -77,10 +76,7 @@ def _parse(url: str | None, file: Path) -> URL:
 
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() != "sqlite":
-        try:
-            return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=40)
-        except (ModuleNotFoundError, NoSuchModuleError):
-            raise MissingExtra("psycopg", "postgres") from None
+        return postgres_engine(url)
     engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS}, pool_size=10, max_overflow=40)
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

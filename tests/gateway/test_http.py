@@ -341,6 +341,7 @@ def rss(pid):
     return psutil.Process(pid).memory_info().rss
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE)
 def test_memory_does_not_grow(site, gateway, data):
     def growth():

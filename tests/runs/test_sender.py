@@ -10,6 +10,8 @@ from modelyard.runs.sender import HEARTBEAT, INTERVAL, EventSender
 from modelyard.types.run import RunEvent, RunSpec
 from waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 def point(step):
     return RunEvent(metrics={"loss": 1 / step}, step=step, time=float(step))

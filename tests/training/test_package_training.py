@@ -14,6 +14,8 @@ from modelyard.errors import InvalidInput, ParityMismatch
 from modelyard.training import TrainResult, package_training
 from modelyard.types.package import Lineage
 
+pytestmark = pytest.mark.slow
+
 Builtin = Callable[[str], Dataset]
 FEW = {"epochs": 2, "early_stopping": None}
 

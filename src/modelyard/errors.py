@@ -16,6 +16,7 @@
     ├── Unavailable           nothing serves this now                (503)
     ├── DeadlineExceeded      the deadline passed                    (504)
     ├── MissingExtra          a library is not installed             (422)
+    ├── ScriptFailed          a user's script did not end well       (422)
     ├── LeaseLost             an attempt that is no longer the run's (410)
     └── Cancelled             a run was cancelled by its owner       (409)
 
@@ -134,6 +135,10 @@ class Unavailable(ModelyardError):
 
 class DeadlineExceeded(ModelyardError):
     code = "deadline_exceeded"
+
+
+class ScriptFailed(ModelyardError):
+    code = "script_failed"
 
 
 class LeaseLost(ModelyardError):

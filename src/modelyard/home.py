@@ -26,6 +26,7 @@ class Home:
             self.root,
             self.blobs,
             self.temporary,
+            self.partials,
             self.packages,
             self.runs,
             self.logs,
@@ -68,6 +69,11 @@ class Home:
         return self.root / "tmp"
 
     @property
+    def partials(self) -> Path:
+        """partials/<upload session>: files that come in parts; kept over a restart."""
+        return self.root / "partials"
+
+    @property
     def packages(self) -> Path:
         """packages/<version digest>/: a package as a folder of hard links to blobs."""
         return self.root / "packages"
@@ -76,6 +82,11 @@ class Home:
     def runs(self) -> Path:
         """runs/<run id>/: spec.json, inputs/, checkpoints/, attempt-<n>/ (outputs/, log.txt)."""
         return self.root / "runs"
+
+    @property
+    def environments(self) -> Path:
+        """environments/<digest>/: what the requirements of scripts have asked for (modelyard.environments)."""
+        return self.root / "environments"
 
     @property
     def logs(self) -> Path:

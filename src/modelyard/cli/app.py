@@ -19,6 +19,7 @@ from modelyard.cli import (
     models,
     predict,
     runs,
+    script,
     status,
     train,
     up,
@@ -34,7 +35,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-for command in (up.up, down.down, status.status, doctor.doctor, train.train, evaluate.evaluate,
+for command in (up.up, down.down, status.status, doctor.doctor, train.train, script.run, evaluate.evaluate,
                 deployments.deploy, predict.predict):  # fmt: skip
     app.command()(command)
 for name, group in (("data", data.app), ("runs", runs.app), ("models", models.app),

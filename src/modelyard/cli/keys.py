@@ -16,7 +16,10 @@ app = typer.Typer(help="API keys: create, list, revoke.", no_args_is_help=True)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 Scope = Annotated[
-    list[str] | None, typer.Option(help="predict (by default), metrics or admin.", show_default=False)
+    list[str] | None,
+    typer.Option(
+        help="predict (by default), track (experiments and runs), metrics or admin.", show_default=False
+    ),
 ]
 ExpiresIn = Annotated[
     str | None,

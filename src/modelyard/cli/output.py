@@ -74,11 +74,16 @@ def text(value: Any) -> str:
     return str(value)
 
 
+_OWN_FIGURES = 5  # of those that a script has named
+
+
 def figures(summary: dict[str, Any]) -> str:
     """What a run or a version is known by: "accuracy 0.9944 (0.9833 to 1) on test", "178 rows, 14 columns"."""
     if "metric" not in summary:
         counts = ((summary[k], k) for k in ("rows", "columns") if k in summary)
-        return ", ".join(f"{n:,} {name if n != 1 else name[:-1]}" for n, name in counts)
+        said = [f"{n:,} {name if n != 1 else name[:-1]}" for n, name in counts]
+        own = [f"{k} {text(v)}" for k, v in summary.items() if isinstance(v, float) and k != "seconds"]
+        return ", ".join([*said, *own[:_OWN_FIGURES]])
     said = f"{summary['metric']} {text(summary.get('value'))}"
     if summary.get("low") is not None and summary.get("high") is not None:
         said += f" ({text(summary['low'])} to {text(summary['high'])})"

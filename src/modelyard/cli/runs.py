@@ -92,6 +92,8 @@ def _found(run: Run) -> str:
 
 
 def _named(made: Any) -> Any:
+    if isinstance(made, list):
+        return [_named(one) for one in made]
     if isinstance(made, dict) and "name" in made and "version" in made:
         return f"{made['name']}:{made['version']}"
     return made.get("id", made) if isinstance(made, dict) else made

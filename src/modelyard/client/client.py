@@ -1,6 +1,9 @@
 """The platform from Python: the command line's nouns and verbs."""
 
+from collections.abc import Sequence
 from functools import cached_property
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from modelyard.client.data import Datasets
@@ -10,6 +13,7 @@ from modelyard.client.keys import Keys
 from modelyard.client.models import Models
 from modelyard.client.recipe import Recipe, assemble
 from modelyard.client.runs import Run, Runs, Watch
+from modelyard.client.script import ScriptOptions, script_params
 from modelyard.client.settings import resolve
 from modelyard.client.transport import PATIENCE, Transport, error_of
 from modelyard.errors import ModelyardError
@@ -68,6 +72,24 @@ class Client:
     ) -> Run:
         """Train by a recipe (a dict, or the path of a YAML file) with `keys` over it. Returns the run."""
         run = self.runs.start("train", assemble(recipe, keys))
+        return run.wait(watch=watch) if wait else run
+
+    def run(
+        self,
+        script: str | PathLike[str],
+        *,
+        data: Sequence[str] = (),
+        options: ScriptOptions | None = None,
+        wait: bool = True,
+        watch: Watch | None = None,
+        **more: Any,
+    ) -> Run:
+        """Run a script of any framework with data sets ("digits", "digits:3"); `more` are fields of
+        ScriptOptions, by
+        name. Returns the run."""
+        run = self.runs.start(
+            "script", script_params(self.transport, Path(script), data, options or ScriptOptions(**more))
+        )
         return run.wait(watch=watch) if wait else run
 
     def evaluate(

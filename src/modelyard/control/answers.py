@@ -12,6 +12,8 @@ from fastapi.responses import Response
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 
+from modelyard.control import mlflow
+from modelyard.control.mlflow import errors as mlflow_errors
 from modelyard.errors import InvalidInput, ModelyardError, Unavailable
 
 _log = logging.getLogger(__name__)
@@ -35,6 +37,7 @@ STATUS: Final[dict[str, int]] = {
     "corrupt": 422,
     "parity_mismatch": 422,
     "missing_extra": 422,
+    "script_failed": 422,
     "busy": 429,
     "headers_too_large": 431,
     "unavailable": 503,
@@ -46,6 +49,14 @@ _RETRY_SECONDS: Final = "1"
 
 def error_body(code: str, message: str, request_id: str) -> bytes:
     return msgspec.json.encode({"error": {"code": code, "message": message, "request_id": request_id}})
+
+
+def said(path: str, code: str, message: str, request_id: str) -> tuple[int, bytes]:
+    """Status and body of an error, in the shape that the callers of a path read."""
+    status = STATUS.get(code, 500)
+    if mlflow.speaks(path):
+        return mlflow_errors.status(code, status), mlflow_errors.body(code, message, request_id)
+    return status, error_body(code, message, request_id)
 
 
 def error_headers(code: str) -> dict[str, str]:
@@ -102,8 +113,8 @@ async def _on_bug(request: Request, error: Exception) -> Response:
 
 
 def _answer(request: Request, code: str, message: str) -> Response:
-    body = error_body(code, message, request.state.request_id)
-    return Response(body, STATUS.get(code, 500), error_headers(code), media_type="application/json")
+    status, body = said(request.url.path, code, message, request.state.request_id)
+    return Response(body, status, error_headers(code), media_type="application/json")
 
 
 def _said(error: dict[str, Any]) -> str:

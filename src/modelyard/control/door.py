@@ -5,6 +5,8 @@ Closed by default: a path needs a key with the scope `admin` unless it is named 
 """
 
 import asyncio
+import base64
+import binascii
 import ipaddress
 import logging
 import socket
@@ -17,17 +19,17 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from modelyard.control.answers import STATUS, error_body, error_headers
+from modelyard.control import access
+from modelyard.control.access import OPEN
+from modelyard.control.answers import error_headers, said
 from modelyard.errors import Forbidden, InvalidInput, ModelyardError, TooLarge, Unauthorized
 from modelyard.types.ids import new_id
 from modelyard.types.route import KeyGrant
 
 _access = logging.getLogger("modelyard.access")
 
-OPEN: Final = frozenset({"/api/v1/health", "/openapi.json"})
 INTERNAL: Final = "/internal/"  # these check tokens of their own
 UPLOADS: Final = "/api/v1/uploads"  # its body is no JSON and streams
-JSON_BYTES: Final = 1 << 20
 _JSON_DEPTH: Final = 100
 _URL_BYTES: Final = 8 << 10
 _HEADERS: Final = 100
@@ -71,7 +73,7 @@ class Door:
         try:
             await self._app(scope, await self._check(scope, receive), answer)
         except ModelyardError as error:
-            await _refuse(answer, error, request_id)
+            await _refuse(answer, error, scope["path"], request_id)
         finally:
             _log_access(scope, status, time.monotonic() - started, request_id)
 
@@ -85,11 +87,12 @@ class Door:
         _check_origin(scope, headers)
         path = scope["path"]
         if path not in OPEN and not path.startswith(INTERNAL):
-            grant = await self._grant(headers)
+            grant = await self._grant(path, headers)
             scope["state"]["grant"] = grant
-            if "admin" not in grant.scopes:
-                raise Forbidden("this key may not manage the platform", came=grant.scopes, allowed="admin")
-        return receive if path == UPLOADS else await _json_body(headers, receive)
+            _check_scope(path, grant)
+        if path == UPLOADS or access.streams(scope["method"], path):
+            return receive
+        return await _json_body(headers, receive, access.json_bytes(path))
 
     def _check_host(self, headers: Headers) -> None:
         """A page of elsewhere whose name was bound to our address sends its own name."""
@@ -98,28 +101,45 @@ class Door:
         if name not in self._hosts and not ("*" in self._hosts and _address(name)) and not _loopback(name):
             raise Refused("misdirected", "this platform is not known by this name")
 
-    async def _grant(self, headers: Headers) -> KeyGrant:
+    async def _grant(self, path: str, headers: Headers) -> KeyGrant:
         values = headers.getlist("authorization")
         if not values:
             raise Unauthorized("a key is needed: Authorization: Bearer yard_...")
         scheme, _, key = values[0].partition(" ")
+        if scheme.lower() == "basic" and access.scope_of(path) == "track":
+            scheme, key = "bearer", _password(key)  # as MLflow's clients show it
         if len(values) > 1 or scheme.lower() != "bearer" or not key.strip():
             raise Unauthorized("the Authorization header", allowed="one, as: Bearer yard_...")
         return await run_in_threadpool(self._authenticate, key.strip())
 
 
-async def _refuse(send: Send, error: ModelyardError, request_id: str) -> None:
+def _check_scope(path: str, grant: KeyGrant) -> None:
+    wanted = access.scope_of(path)
+    if "admin" not in grant.scopes and wanted not in grant.scopes:
+        raise Forbidden("this key may not manage the platform", came=grant.scopes,
+                        allowed="admin" if wanted == "admin" else f"{wanted}, admin")  # fmt: skip
+
+
+def _password(encoded: str) -> str:
+    """Of "name:password" (RFC 7617); "" for what is none."""
+    try:
+        return base64.b64decode(encoded.strip(), validate=True).decode().partition(":")[2]
+    except (binascii.Error, ValueError):
+        return ""
+
+
+async def _refuse(send: Send, error: ModelyardError, path: str, request_id: str) -> None:
     code = error.refusal if isinstance(error, Refused) else error.code
-    body = error_body(code, error.message, request_id)
+    status, body = said(path, code, error.message, request_id)
     headers = {"content-type": "application/json", "content-length": str(len(body)), **error_headers(code)}
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": STATUS[code], "headers": raw})
+    await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": body})
 
 
-async def _json_body(headers: Headers, receive: Receive) -> Receive:
+async def _json_body(headers: Headers, receive: Receive, limit: int) -> Receive:
     """Read the body, check that it is JSON that can be worked with, and give it to the routes again."""
-    body = await _read(headers, receive)
+    body = await _read(headers, receive, limit)
     if body:
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json" or headers.get("content-encoding", "identity") != "identity":
@@ -137,18 +157,18 @@ async def _json_body(headers: Headers, receive: Receive) -> Receive:
     return again
 
 
-async def _read(headers: Headers, receive: Receive) -> bytes:
-    said = headers.get("content-length", "0")
-    if not said.isdigit() or int(said) > JSON_BYTES:
-        raise TooLarge("the body is too large", came=f"{said} bytes", allowed=f"{JSON_BYTES} bytes")
+async def _read(headers: Headers, receive: Receive, limit: int) -> bytes:
+    length = headers.get("content-length", "0")
+    if not length.isdigit() or int(length) > limit:
+        raise TooLarge("the body is too large", came=f"{length} bytes", allowed=f"{limit} bytes")
     body = bytearray()
     try:
         async with asyncio.timeout(_BODY_SECONDS):
             while True:
                 message = await receive()
                 body += message.get("body", b"")
-                if len(body) > JSON_BYTES:
-                    raise TooLarge("the body is too large", allowed=f"{JSON_BYTES} bytes")
+                if len(body) > limit:
+                    raise TooLarge("the body is too large", allowed=f"{limit} bytes")
                 if message["type"] == "http.disconnect" or not message.get("more_body", False):
                     return bytes(body)
     except TimeoutError:

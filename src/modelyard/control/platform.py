@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from modelyard.control.services.leases import Leases
+from modelyard.control.services.partials import Partials
 from modelyard.control.services.readiness import Readiness
 from modelyard.home import Home
 from modelyard.store.blobs import BlobStore
@@ -50,6 +51,7 @@ class Platform:
     changes: Changes = field(default_factory=Changes)
     leases: Leases = field(default_factory=Leases)
     readiness: Readiness = field(default_factory=Readiness)
+    partials: Partials = field(default_factory=Partials)
     closing: threading.Event = field(default_factory=threading.Event)
     now: Callable[[], float] = time.time
 

@@ -43,6 +43,7 @@ STATUS: Final[dict[str, int]] = {
     "corrupt": 422,
     "parity_mismatch": 422,
     "missing_extra": 422,
+    "script_failed": 422,
     "busy": 429,
     "headers_too_large": 431,
     "internal": 500,

@@ -1,15 +1,17 @@
 """An opened model: a verified package, its task and its engine."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from modelyard import packages, tasks
 from modelyard.engines import parity
+from modelyard.engines.adapter import Adapted
 from modelyard.engines.contract import Array, Engine, EngineOptions, Tensors
 from modelyard.engines.table import open_engine
-from modelyard.errors import InvalidInput
+from modelyard.errors import InvalidInput, NotAllowedFormat
 from modelyard.tasks import Prepared, Task
-from modelyard.types.package import Manifest
+from modelyard.types.package import Adapter, Manifest
 
 _log = logging.getLogger(__name__)
 
@@ -23,16 +25,22 @@ class Model:
     prepared   the task's decode and transform with the package's fitted parameters
     """
 
-    __slots__ = ("_run", "_transform", "digest", "engine", "manifest", "prepared", "task")
+    __slots__ = ("_answer", "_run", "_transform", "digest", "engine", "manifest", "prepared", "task")
 
-    def __init__(self, manifest: Manifest, task: Task, engine: Engine) -> None:
+    def __init__(self, manifest: Manifest, task: Task, engine: Engine, folder: Path | None = None) -> None:
         self.manifest = manifest
         self.digest = packages.digest(manifest)
         self.task = task
         self.engine = engine
-        self.prepared = _prepared(task, manifest)
+        self.prepared = _prepared(task, manifest, folder)
         self._transform = self.prepared.transform
         self._run = engine.run
+        self._answer: Callable[[Tensors], dict[str, Array]] | None = None
+        if isinstance(manifest.adapter, Adapter):
+            adapted = Adapted(manifest.adapter, manifest.tensors)
+            self._answer = adapted.answer
+            if not _by_task(manifest.adapter):
+                self._transform = adapted.feed
 
     def predict(self, arrays: Tensors) -> dict[str, Array]:
         """Arrays by the signature's inputs (what `prepared.decode` gives) to its outputs, batch first.
@@ -40,7 +48,8 @@ class Model:
         Raises:
             InvalidInput: names, shapes or values that the model does not take.
         """
-        return self._run(self._transform(arrays))
+        outputs = self._run(self._transform(arrays))
+        return outputs if self._answer is None else self._answer(outputs)
 
     def run(self, tensors: Tensors) -> dict[str, Array]:
         """The engine alone: tensors that are already transformed."""
@@ -65,6 +74,8 @@ def open_model(
         ParityMismatch: the engine does not answer as the model did in training.
     """
     manifest = packages.read(folder, verify, expected_digest=expected_digest)
+    if isinstance(manifest.refusal, str):
+        raise NotAllowedFormat(manifest.refusal)
     task = tasks.load(manifest.task)
     engine = open_engine(folder, manifest, EngineOptions(threads=threads))
     if replay:
@@ -73,11 +84,16 @@ def open_model(
                 "package %s has no golden inputs; parity was not checked", packages.digest(manifest)[:12]
             )
         parity.replay(engine, folder, manifest)
-    return Model(manifest, task, engine)
+    return Model(manifest, task, engine, folder)
 
 
-def _prepared(task: Task, manifest: Manifest) -> Prepared:
+def _by_task(adapter: Adapter) -> bool:
+    """Whether the task's own transform makes the tensors, as a tokenizer does."""
+    return any(i.layout == "tokens" for i in adapter.inputs)
+
+
+def _prepared(task: Task, manifest: Manifest, folder: Path | None) -> Prepared:
     try:
-        return task.prepare(manifest.preprocessing)
+        return task.prepare(manifest.preprocessing, folder)
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidInput(f"the package's preprocessing is not that of {task.name}: {error!r}") from error

@@ -9,6 +9,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from modelyard.engines.contract import Array, EngineOptions, Tensors
 from modelyard.errors import InvalidInput, MissingExtra, NotAllowedFormat
 from modelyard.types.tensor import Signature
@@ -33,6 +35,16 @@ class OnnxEngine:
             raise InvalidInput("the model cannot run on these tensors", came=_shapes(inputs)) from error
 
 
+class TextOnnxEngine(OnnxEngine):
+    """One whose tensors are also texts: bytes outside, str inside ONNX Runtime."""
+
+    def run(self, inputs: Tensors) -> dict[str, Array]:
+        """See `engines.contract.Engine.run`."""
+        decoded = {name: _decoded(name, a) if a.dtype == object else a for name, a in inputs.items()}
+        outputs = super().run(decoded)
+        return {name: _encoded(a) if a.dtype.kind in "OU" else a for name, a in outputs.items()}
+
+
 def create(path: Path, tensors: Signature, options: EngineOptions) -> OnnxEngine:
     """Open an ONNX file.
 
@@ -47,7 +59,8 @@ def create(path: Path, tensors: Signature, options: EngineOptions) -> OnnxEngine
     )
     outputs = tuple(t.name for t in tensors.outputs)
     _check_names("outputs", [o.name for o in session.get_outputs()], list(outputs), exact=False)
-    return OnnxEngine(session, outputs)
+    texts = any(t.datatype == "BYTES" for t in (*tensors.inputs, *tensors.outputs))
+    return (TextOnnxEngine if texts else OnnxEngine)(session, outputs)
 
 
 def _session(path: Path, options: EngineOptions) -> Any:
@@ -84,3 +97,18 @@ def _check_names(what: str, found: list[str], wanted: list[str], *, exact: bool)
 
 def _shapes(inputs: Tensors) -> str:
     return ", ".join(f"{name} {array.dtype}{list(array.shape)}" for name, array in inputs.items())
+
+
+def _decoded(name: str, array: Array) -> Array:
+    out = np.empty(array.shape, object)
+    try:
+        out.reshape(-1)[:] = [cell.decode() for cell in array.ravel().tolist()]
+    except (UnicodeDecodeError, AttributeError):
+        raise InvalidInput(f"input {name!r} has a text that is not UTF-8") from None
+    return out
+
+
+def _encoded(array: Array) -> Array:
+    out = np.empty(array.shape, object)
+    out.reshape(-1)[:] = [cell.encode() for cell in array.ravel().tolist()]
+    return out

@@ -10,6 +10,11 @@ from modelyard.types.package import Manifest
 
 ENGINES: Final[dict[str, str]] = {
     "onnx": "modelyard.engines.onnx",
+    "openvino": "modelyard.engines.openvino",
+    "keras": "modelyard.engines.keras",
+    "savedmodel": "modelyard.engines.savedmodel",
+    "pt2": "modelyard.engines.torch",
+    "skops": "modelyard.engines.skops",
 }
 """Format -> module with `create`, loaded when it is first needed. The first that a package has is taken."""
 

@@ -22,6 +22,7 @@ KINDS: Final[dict[str, str]] = {
     "prepare": "modelyard.runs.prepare",
     "train": "modelyard.runs.train",
     "evaluate": "modelyard.runs.evaluate",
+    "script": "modelyard.runs.script",
 }
 """Kind -> its module."""
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from modelyard.errors import Cancelled, InvalidInput, ModelyardError
+from modelyard.errors import Cancelled, InvalidInput, ModelyardError, ScriptFailed
 from modelyard.files import write_atomic
 from modelyard.runs import load
 from modelyard.runs.context import OUTCOME_NAME, SPEC_NAME, RunContext
@@ -88,6 +88,9 @@ class _Attempt:
         except Cancelled as error:
             _log.info("%s", error)
             return RunOutcome(state="cancelled", error=error.to_dict())
+        except ScriptFailed as error:
+            _log.error("%s", error)  # the script's own traceback stands above
+            return RunOutcome(state="failed", error=error.to_dict())
         except ModelyardError as error:
             _log.error("%s", error, exc_info=error)
             return RunOutcome(state="failed", error=error.to_dict())

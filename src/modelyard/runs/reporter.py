@@ -40,6 +40,13 @@ class RunReporter:
         text = f"not a finite number: {odd}" if odd else ""
         self._put(RunEvent(metrics=finite, step=step, text=text, time=time.time()))
 
+    def points(self, step: int, values: dict[str, float], when: float) -> None:
+        """Points that a script logged: as `metrics`, without a line for each in the log, which is the script's."""
+        finite = {name: float(value) for name, value in values.items() if math.isfinite(value)}
+        odd = ", ".join(name for name in values if name not in finite)
+        text = f"not a finite number: {odd}" if odd else ""
+        self._put(RunEvent(metrics=finite, step=step, text=text, time=when or time.time()))
+
     def progress(self, done: float, total: float, text: str = "") -> None:
         """See `types.run.Reporter.progress`."""
         now = time.monotonic()

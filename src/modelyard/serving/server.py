@@ -24,10 +24,12 @@ _DRAIN: Final = 8.0  # below the launcher's grace of 10 s
 
 
 class Server:
-    """Listens on `path` from `run` on, so that who can connect can be answered."""
+    """Listens from `run` on, so that who can connect can be answered: at a path, or on a socket that is bound
+    already."""
 
-    def __init__(self, path: Path, hello: Hello, batcher: Batcher, max_batch: int) -> None:
-        self._path = path
+    def __init__(self, at: Path | socket.socket, hello: Hello, batcher: Batcher, max_batch: int) -> None:
+        self._path = at if isinstance(at, Path) else None
+        self._listener = at if isinstance(at, socket.socket) else None
         self._hello = frames.pack(Kind.HELLO, 0, msgspec.json.encode(hello))
         self._batcher = batcher
         self._max_batch = max_batch
@@ -35,7 +37,6 @@ class Server:
         self._peers: list[Peer] = []
         self._chunk = bytearray(_CHUNK)
         self._drain_since: float | None = None
-        self._listener: socket.socket | None = None
         self._inode = 0
         self._stopping = False
 
@@ -52,17 +53,23 @@ class Server:
                 self._drain()
 
     def _listen(self) -> None:
-        self._path.unlink(missing_ok=True)
-        self._listener = socket.socket(socket.AF_UNIX)
-        mask = os.umask(0o177)
-        try:
-            self._listener.bind(os.fspath(self._path))
-        finally:
-            os.umask(mask)
-        self._inode = self._path.stat().st_ino
+        if self._path is not None:
+            self._listener = self._bind(self._path)
+        assert self._listener is not None
         self._listener.setblocking(False)
         self._listener.listen(64)
         self._selector.register(self._listener, selectors.EVENT_READ)
+
+    def _bind(self, path: Path) -> socket.socket:
+        path.unlink(missing_ok=True)
+        bound = socket.socket(socket.AF_UNIX)
+        mask = os.umask(0o177)
+        try:
+            bound.bind(os.fspath(path))
+        finally:
+            os.umask(mask)
+        self._inode = path.stat().st_ino
+        return bound
 
     def _catch_signals(self) -> socket.socket:
         wake, woken = socket.socketpair()
@@ -193,7 +200,7 @@ class Server:
         self._listener.close()
         self._listener = None
         with contextlib.suppress(FileNotFoundError):  # a successor may have taken the name already
-            if self._path.stat().st_ino == self._inode:
+            if self._path is not None and self._path.stat().st_ino == self._inode:
                 self._path.unlink()
         for peer in list(self._peers):
             peer.send(frames.pack(Kind.DRAIN, 0))

@@ -21,6 +21,8 @@ from modelyard.errors import Conflict, Corrupt, NotFound, TooLarge
 from modelyard.files import sha256_file, sync_folder
 from modelyard.types.package import FileEntry
 
+HEAD_BYTES = 256 << 10
+"""Of a blob that is being written: kept in memory, to recognise it by before it is one."""
 _DIGITS = frozenset("0123456789abcdef")
 
 
@@ -76,8 +78,11 @@ class BlobStore:
     ) -> FileEntry:
         """Keep a file; the file itself stays, sharing its bytes with the blob where the file system allows.
 
-        Nobody may hold it open for writing. Raises Corrupt with `name` where it is not what was `expected`.
+        Nobody may hold it open for writing. Raises Corrupt with `name` where it is not what was `expected`. A file that
+        is the expected blob itself, by another name, is not read again.
         """
+        if expected is not None and self._is_blob(path, expected):
+            return expected
         temporary = self._temporary / f"blob-{secrets.token_hex(8)}"
         link_or_copy(path, temporary)
         try:
@@ -90,6 +95,16 @@ class BlobStore:
         finally:
             temporary.unlink(missing_ok=True)
         return entry
+
+    def adopt_file(self, path: Path, entry: FileEntry) -> None:
+        """Give a file whose digest is known, and whose bytes are on the disk, a blob's place beside its own. Nobody
+        may hold it open for writing."""
+        temporary = self._temporary / f"blob-{secrets.token_hex(8)}"
+        link_or_copy(path, temporary)
+        try:
+            self.adopt(temporary, entry.sha256)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def link_into(self, folder: Path, files: Mapping[str, FileEntry]) -> None:
         """Make `folder` with the files by their names, as hard links (copies where the file systems differ).
@@ -108,6 +123,14 @@ class BlobStore:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         sync_folder(folder.parent)
+
+    def _is_blob(self, path: Path, entry: FileEntry) -> bool:
+        """Whether a file is the blob, as an input of a run that became its output is."""
+        try:
+            found, blob = path.lstat(), self.path(entry.sha256).lstat()
+        except FileNotFoundError:
+            return False
+        return (found.st_dev, found.st_ino) == (blob.st_dev, blob.st_ino) and found.st_size == entry.size
 
     def _lay(self, name: str, entry: FileEntry, target: Path) -> None:
         try:
@@ -144,13 +167,14 @@ class BlobStore:
 
 
 class BlobWriter:
-    """A blob that is being written. `size` is what came so far."""
+    """A blob that is being written. `size` is what came so far, `head` how it begins."""
 
     def __init__(self, store: BlobStore, path: Path, limit: int | None) -> None:
         self._store, self._path, self._limit = store, path, limit
         self._digest = hashlib.sha256()
         self._file = path.open("xb")
         self.size = 0
+        self.head = b""
 
     def __enter__(self) -> "BlobWriter":
         return self
@@ -167,8 +191,15 @@ class BlobWriter:
             raise TooLarge(
                 "the file is too large", came=f"more than {self._limit} bytes", allowed=self._limit
             )
+        if len(self.head) < HEAD_BYTES:
+            self.head += chunk[: HEAD_BYTES - len(self.head)]
         self._digest.update(chunk)
         self._file.write(chunk)
+
+    @property
+    def sha256(self) -> str:
+        """Of what came so far, in hex."""
+        return self._digest.hexdigest()
 
     def commit(self) -> FileEntry:
         """Make the blob durable and give it its name."""

@@ -85,7 +85,7 @@ def _engine(url: URL) -> Engine:
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # the driver's own BEGIN comes too late; _begin_sqlite sends it
-    for pragma in ("journal_mode=DELETE", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in ("journal_mode=DELETE", "synchronous=FULL", "foreign_keys=ON", "case_sensitive_like=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 

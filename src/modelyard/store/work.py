@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from modelyard.store.tables import Base, Owned
@@ -91,3 +91,16 @@ class RunMetric(Owned, Base):
     step: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     value: Mapped[float]
     time: Mapped[float]
+
+
+class RunArtifact(Owned, Base):
+    """A file that a run logged, by its path in the run ("plots/loss.png"); its bytes are a blob that the run owns
+    (a BlobLink whose owner is "artifacts/<run id>")."""
+
+    __tablename__ = "run_artifacts"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    path: Mapped[str] = mapped_column(primary_key=True)
+    sha256: Mapped[str]
+    size: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[float]

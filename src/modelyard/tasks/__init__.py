@@ -15,6 +15,7 @@ TASKS: Final[dict[str, str]] = {
     "image-classification": "modelyard.tasks.image_classification",
     "tabular-classification": "modelyard.tasks.tabular_classification",
     "tabular-regression": "modelyard.tasks.tabular_regression",
+    "tensors": "modelyard.tasks.tensors",
 }
 """Task name -> the module that has it as TASK."""
 

@@ -12,6 +12,7 @@ the task are the same for callers that do it once.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -56,7 +57,8 @@ class Task(Protocol):
     def higher_is_better(self) -> bool: ...
 
     @property
-    def default_net(self) -> str: ...
+    def default_net(self) -> str:
+        """Empty where no recipe trains it: models of this task are brought."""
 
     @property
     def target_kind(self) -> Literal["class", "number"]: ...
@@ -87,8 +89,9 @@ class Task(Protocol):
     def tensors(self, preprocessing: Mapping[str, Any], labels: Sequence[str]) -> Signature:
         """What the engine is fed and answers."""
 
-    def prepare(self, preprocessing: Mapping[str, Any]) -> Prepared:
-        """Preprocessing made ready for many calls."""
+    def prepare(self, preprocessing: Mapping[str, Any], folder: Path | None = None) -> Prepared:
+        """Preprocessing made ready for many calls. `folder` is the package's, for tasks that keep a file there (a
+        tokenizer)."""
 
     def sample(self, inputs: Any) -> dict[str, Any]:
         """A caller's JSON value or raw bytes into columns for `decode`. Raises InvalidInput."""

@@ -1,6 +1,7 @@
 """Image classification: one image in, a probability for each class out."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import msgspec
@@ -114,7 +115,7 @@ class ImageClassification:
     def tensors(self, preprocessing: Mapping[str, Any], labels: Sequence[str]) -> Signature:
         return self.signature(preprocessing, labels)
 
-    def prepare(self, preprocessing: Mapping[str, Any]) -> PreparedImages:
+    def prepare(self, preprocessing: Mapping[str, Any], folder: Path | None = None) -> PreparedImages:
         return PreparedImages(preprocessing)
 
     def sample(self, inputs: Any) -> dict[str, Any]:

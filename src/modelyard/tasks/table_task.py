@@ -1,6 +1,7 @@
 """What classification and regression of tables share: everything but the target."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from modelyard.tasks import tables
@@ -21,7 +22,7 @@ class TableTask:
     def features(self, preprocessing: Mapping[str, Any]) -> list[str]:
         return [column["name"] for column in preprocessing["columns"]]
 
-    def prepare(self, preprocessing: Mapping[str, Any]) -> tables.PreparedTable:
+    def prepare(self, preprocessing: Mapping[str, Any], folder: Path | None = None) -> tables.PreparedTable:
         return tables.PreparedTable(preprocessing)
 
     def sample(self, inputs: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from modelyard.errors import InvalidInput, ParityMismatch
 from modelyard.nets import Shape
 from modelyard.tasks import Task
 from modelyard.tasks.options import resolve
-from modelyard.training import golden
+from modelyard.packages import golden
 from modelyard.training.diagnosis import Evidence, Skill, classification_skill, diagnose, regression_skill
 from modelyard.training.job import Fitted, Framework, History, Job, Saved, Split
 from modelyard.training.recipe import Recipe, columns_of

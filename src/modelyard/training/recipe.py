@@ -106,6 +106,11 @@ def parse_recipe(source: str | Mapping[str, Any]) -> Recipe:
     given = dict(read_yaml(source) if isinstance(source, str) else source)
     _check_sections(given)
     task = tasks.load(given["task"])
+    if not task.default_net:
+        raise InvalidInput(
+            f"no recipe trains models of the task {task.name!r}: they are brought",
+            allowed="yard run SCRIPT.py, yard models import",
+        )
     chosen = _named(given.get("net") or task.default_net, "recipe.net")
     net = nets.load_for(chosen["name"], task.name)
     config = {k: v for k, v in chosen.items() if k != "name"}

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from modelyard.errors import InvalidInput
 from modelyard.tasks.contract import Array
-from modelyard.training import golden as golden_rows
+from modelyard.packages import golden as golden_rows
 from modelyard.training.job import History, Job, Saved
 from modelyard.training.sklearn_export import to_onnx
 from modelyard.types.package import NetRef

@@ -1,10 +1,10 @@
 """The package: `model.json` and files named by digest. The version's digest is the manifest's."""
 
 import hashlib
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from modelyard.types.tensor import Signature
 
@@ -29,12 +29,61 @@ class NetRef(Struct, frozen=True, kw_only=True):
 
 class Golden(Struct, frozen=True, kw_only=True):
     """A safetensors file with `inputs.NAME` and `outputs.NAME` (the engine's tensors, batch first), and how far
-    an engine's answer may be from it: |answer - golden| <= atol + rtol * |golden|."""
+    an engine's answer may be from it: |answer - golden| <= atol + rtol * |golden|.
+
+    `sets` counts the lengths at which a model with free axes was asked: the second one's tensors are named
+    `1.inputs.NAME`, and so on, each with `rows` rows. See packages/golden.py for tensors of texts.
+    """
 
     file: str
     rows: int
     rtol: float
     atol: float
+    sets: int | UnsetType = UNSET
+
+
+Layout = Literal["same", "NHWC", "NCHW", "NHW", "flat", "columns", "column", "tokens"]
+
+
+class InputAdapter(Struct, frozen=True, kw_only=True):
+    """How one of the engine's tensors is made of the task's arrays (the inputs of `Manifest.signature`).
+
+    name      the engine's tensor
+    sources   the arrays that it is made of
+    layout    "same": the array as it is. Of an image [rows, height, width, channels]: "NHWC", "NCHW", "NHW" (no
+              channel axis), "flat" [rows, values]. Of a table's columns: "columns" puts them side by side
+              [rows, columns], "column" is one as [rows, 1]. Of texts: "tokens" (the task's own tokenizer)
+    mean, std subtracted, and divided by; one value, or one a channel, in the array's unit (pixels: 0 to 255)
+    """
+
+    name: str
+    sources: tuple[str, ...]
+    layout: Layout = "same"
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+
+class OutputAdapter(Struct, frozen=True, kw_only=True):
+    """How one of the task's outputs is made of one of the engine's.
+
+    name        the task's output, as "probabilities"
+    source      the engine's
+    activation  "softmax" of logits; "sigmoid" of one logit, and "binary" of one probability: [rows, 2] of both
+                classes; "label": the class that is answered has 1, the others 0; "flat": [rows]; "none"
+    classes     for "label": what the engine answers for each of the package's labels, as text
+    """
+
+    name: str
+    source: str
+    activation: Literal["none", "softmax", "sigmoid", "binary", "label", "flat"] = "none"
+    classes: tuple[str, ...] = ()
+
+
+class Adapter(Struct, frozen=True, kw_only=True):
+    """Between a task and a model that was brought, whose tensors are its own."""
+
+    inputs: tuple[InputAdapter, ...]
+    outputs: tuple[OutputAdapter, ...]
 
 
 class Lineage(Struct, frozen=True, kw_only=True):
@@ -55,6 +104,12 @@ class Manifest(Struct, frozen=True, kw_only=True):
     preprocessing   the task's fitted parameters, JSON values only
     formats         engine format -> path of its entry file in the package, as {"onnx": "model.onnx"}
     files           every file of the package but model.json itself
+
+    Of models that were brought (`modelyard.conversion`):
+    adapter         between the task's arrays and the model's own tensors, in the place of the task's transform
+    requirements    digest of the environment that its engine needs (modelyard.environments)
+    refusal         why this version cannot be deployed, with the way to one that can
+    notes           what could not be converted, and what was inferred
     """
 
     format_version: int = 1
@@ -70,6 +125,11 @@ class Manifest(Struct, frozen=True, kw_only=True):
     licence: str = "unspecified"
     environment: dict[str, str] = {}
     files: dict[str, FileEntry] = {}
+    # Absent where unset, so that packages written before these existed stay canonical.
+    adapter: Adapter | UnsetType = UNSET
+    requirements: str | UnsetType = UNSET
+    refusal: str | UnsetType = UNSET
+    notes: tuple[str, ...] | UnsetType = UNSET
 
 
 def encode_manifest(manifest: Struct) -> bytes:

@@ -15,9 +15,11 @@ class PlatformConfig(Struct, frozen=True, kw_only=True):
     control_host: str = "127.0.0.1"
     control_port: int = 8801
     max_runs: int = 1  # training runs at one time
+    max_scripts: int = 2  # users' scripts at one time
     upload_bytes: int = 64 << 30  # the largest upload
     storage_bytes: int = 1 << 40  # what a tenant's data sets, packages and uploads may take
     database_url: str | None = None
+    allow_unsandboxed: bool = False  # run code that is not ours where there is no sandbox
 
     @property
     def gateway_url(self) -> str:

@@ -4,8 +4,8 @@ from msgspec import Struct
 
 
 class KeyGrant(Struct, frozen=True, kw_only=True):
-    """What a key may do. `scopes`: "admin" (everything), "predict", "metrics". `expires_at`: seconds since the
-    epoch, or None."""
+    """What a key may do. `scopes`: "admin" (everything), "track" (experiments and runs of clients), "predict",
+    "metrics". `expires_at`: seconds since the epoch, or None."""
 
     id: str
     tenant: str

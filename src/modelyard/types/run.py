@@ -18,6 +18,7 @@ from msgspec import Struct
 RunKind = str  # a key of modelyard.runs.KINDS
 RunState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 END_STATES = ("succeeded", "failed", "cancelled")
+EXTERNAL = "external"  # the kind of a run that a client drives itself: it has no process of ours
 
 
 class RunSpec(Struct, frozen=True, kw_only=True):
@@ -30,6 +31,8 @@ class RunSpec(Struct, frozen=True, kw_only=True):
     tenant: str
     params: dict[str, Any]
     inputs: dict[str, str] = {}
+    environments: str = ""  # the folder of environments that requirements make (modelyard.environments)
+    allow_unsandboxed: bool = False  # whether code may run where there is no sandbox
     control_url: str | None = None  # None: run by hand; events go to standard output alone
     token: str = ""
 
@@ -59,11 +62,13 @@ class RunReply(Struct, frozen=True, kw_only=True):
 
 
 class RunOutcome(Struct, frozen=True, kw_only=True):
-    """`outcome.json`. `outputs` names what outputs/ holds: "dataset", "package", "report" are known to control.
-    `error` is {"code", "message"}; `summary` holds the figures that lists show."""
+    """`outcome.json`. `outputs` names what outputs/ holds: "dataset", "package", "report", "artifacts" are known to
+    control. `models` are packages that the run itself has named: model -> folder below outputs/. `error` is
+    {"code", "message"}; `summary` holds the figures that lists show."""
 
     state: Literal["succeeded", "failed", "cancelled"]
     outputs: dict[str, str] = {}  # kind -> folder below outputs/
+    models: dict[str, str] = {}
     summary: dict[str, Any] = {}
     error: dict[str, Any] | None = None
 

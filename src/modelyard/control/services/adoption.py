@@ -1,8 +1,8 @@
 """From what a run left in its folder to versions and reports: first every byte, then one transaction."""
 
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 
 from modelyard import packages
 from modelyard.control.platform import Platform
-from modelyard.control.services import datasets, models, reports
+from modelyard.control.services import artifacts, datasets, models, reports
 from modelyard.control.services.datasets import FoundDataset
+from modelyard.control.services.names import check_name
 from modelyard.control.services.reports import FoundReport
 from modelyard.errors import Corrupt, InvalidInput, NotFound
 from modelyard.store.registry import ModelVersion
@@ -23,6 +24,7 @@ from modelyard.types.report import Report
 from modelyard.types.run import RunOutcome
 
 REPORT_NAME: Final = "report.json"
+_KINDS: Final = frozenset({"dataset", "package", "report", "artifacts"})
 _MOST_FILES: Final = 10_000
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -34,6 +36,8 @@ class Found:
     dataset: FoundDataset | None = None
     package: Manifest | None = None
     report: FoundReport | None = None
+    models: Mapping[str, Manifest] = field(default_factory=dict)
+    artifacts: Mapping[str, FileEntry] = field(default_factory=dict)
 
 
 def gather(platform: Platform, outputs: Path, outcome: RunOutcome) -> Found:
@@ -42,14 +46,17 @@ def gather(platform: Platform, outputs: Path, outcome: RunOutcome) -> Found:
     Raises Corrupt for a file that does not match its manifest, InvalidInput and NotFound for what is no
     output.
     """
-    unknown = outcome.outputs.keys() - {"dataset", "package", "report"}
+    unknown = outcome.outputs.keys() - _KINDS
     if unknown:
-        raise InvalidInput("outputs of a run", came=sorted(unknown), allowed="dataset, package, report")
+        raise InvalidInput("outputs of a run", came=sorted(unknown), allowed=sorted(_KINDS))
     folders = {kind: _inside(outputs, name) for kind, name in outcome.outputs.items()}
+    models = {check_name("model", name): _below(outputs, path) for name, path in outcome.models.items()}
     return Found(
         dataset=_gather_dataset(platform, folders["dataset"]) if "dataset" in folders else None,
         package=_gather_package(platform, folders["package"]) if "package" in folders else None,
         report=_gather_report(platform, folders["report"]) if "report" in folders else None,
+        models={name: _gather_package(platform, folder) for name, folder in models.items()},
+        artifacts=_gather_artifacts(platform, folders["artifacts"]) if "artifacts" in folders else {},
     )
 
 
@@ -76,7 +83,22 @@ def publish(session: Session, run: Run, found: Found, now: float) -> dict[str, A
         if version is None:
             raise NotFound("the version that was evaluated is gone")
         made["report"] = {"id": reports.publish(session, run, version, found.report, now).id}
+    if found.models:
+        made["models"] = [_publish_model(session, run, *item, now) for item in found.models.items()]
+    if found.artifacts:
+        artifacts.publish(session, run, found.artifacts, now)
+        made["artifacts"] = len(found.artifacts)
     return made
+
+
+def _publish_model(session: Session, run: Run, name: str, manifest: Manifest, now: float) -> dict[str, Any]:
+    version = models.publish(session, run, name, manifest, now)
+    version.summary = run.summary
+    return {"name": name, "version": version.number, "digest": version.digest}
+
+
+def _gather_artifacts(platform: Platform, folder: Path) -> dict[str, FileEntry]:
+    return {name: platform.blobs.put_file(path) for name, path in _plain_files(folder)}
 
 
 def _gather_dataset(platform: Platform, folder: Path) -> FoundDataset:
@@ -126,6 +148,12 @@ def _inside(outputs: Path, name: str) -> Path:
     if "/" in name or name in ("", ".", "..") or folder.is_symlink() or not folder.is_dir():
         raise InvalidInput("the outcome names no folder of the outputs", came=name)
     return folder
+
+
+def _below(outputs: Path, path: str) -> Path:
+    """The same two levels down, as models/NAME."""
+    first, _, second = path.partition("/")
+    return _inside(_inside(outputs, first), second)
 
 
 def _plain_files(folder: Path) -> Iterator[tuple[str, Path]]:

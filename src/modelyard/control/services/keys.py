@@ -16,7 +16,7 @@ from modelyard.store.tables import Key
 from modelyard.types.ids import new_id
 from modelyard.types.route import KeyGrant
 
-SCOPES: Final = ("admin", "predict", "metrics")
+SCOPES: Final = ("admin", "track", "predict", "metrics")
 _PREFIX: Final = "yard_"
 _LONGEST: Final = 200  # characters of a key that is worth hashing
 _LONGEST_LIFE: Final = 100 * 365 * 24 * 3600.0

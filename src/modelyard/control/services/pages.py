@@ -55,6 +55,15 @@ def page_of(rows: Sequence[Any], cursor: str | None, view: Callable[[Any], T]) -
     return Page(items=[view(row) for row in rows], next=cursor)
 
 
+def read_place(cursor: str, secret: bytes) -> str:
+    """Where the last page of a list in an order of its own ended. Raises InvalidInput for what is not ours."""
+    return _read(cursor, secret)
+
+
+def write_place(value: str, secret: bytes) -> str:
+    return _write(value, secret)
+
+
 def _write(value: str, secret: bytes) -> str:
     data = value.encode()
     return base64.urlsafe_b64encode(_tag(data, secret) + data).decode().rstrip("=")

@@ -3,6 +3,7 @@
 One function a kind, one line in `_PLANNERS`. Kinds are loaded when they are asked for.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -121,10 +122,37 @@ def _plan_evaluate(session: Session, tenant: str, params: Mapping[str, Any]) -> 
     )
 
 
+def _plan_script(session: Session, tenant: str, params: Mapping[str, Any]) -> Plan:
+    """`params`: those of the kind, with `data` as a list of references and `uploads`, ids of the script's files."""
+    given = dict(params)
+    uploads, references = _texts(given, "uploads"), _texts(given, "data")
+    if not uploads:
+        raise InvalidInput("a script is needed", allowed="params.uploads, ids of uploaded files")
+    sources = [_source(session, tenant, upload) for upload in uploads]
+    names = [i.name for i in sources]
+    if len(set(names)) != len(names):
+        raise InvalidInput("two files of the script have the same name", came=sorted(names))
+    script = given.setdefault("script", names[0])
+    if script not in names:
+        raise InvalidInput("the script is not among its files", came=script, allowed=names)
+    found = [_find_dataset(session, tenant, reference) for reference in references]
+    given["data"] = {dataset.name: f"{dataset.name}:{version.number}" for dataset, version in found}
+    if len(given["data"]) != len(found):
+        raise InvalidInput("a data set is named twice", came=references)
+    checked = _checked("script", given)
+    if checked["requirements"]:
+        from modelyard.environments import check
+
+        check(checked["requirements"])
+    inputs = [dataclasses.replace(_input_of(*pair), name=f"data.{pair[0].name}") for pair in found]
+    return Plan(params=checked, inputs=[*sources, *inputs])
+
+
 _PLANNERS: dict[str, Callable[[Session, str, Mapping[str, Any]], Plan]] = {
     "prepare": _plan_prepare,
     "train": _plan_train,
     "evaluate": _plan_evaluate,
+    "script": _plan_script,
 }
 
 
@@ -138,6 +166,14 @@ def _text(params: Mapping[str, Any], key: str) -> str:
     value = params.get(key)
     if not isinstance(value, str):
         raise InvalidInput(f"params.{key} must be text", came=value, allowed="name, name:3, name@alias")
+    return value
+
+
+def _texts(params: dict[str, Any], key: str) -> list[str]:
+    """A list of texts, taken out of `params`."""
+    value = params.pop(key, [])
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise InvalidInput(f"params.{key} must be a list of texts", came=value)
     return value
 
 

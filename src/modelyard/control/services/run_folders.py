@@ -22,7 +22,7 @@ from modelyard.types.run import END_STATES, RunOutcome, RunSpec
 LOG_NAME: Final = "log.txt"
 LOG_PART: Final = 1 << 20  # bytes of a log in one answer
 _LARGEST_OUTCOME: Final = 16 << 20
-_CLEARED: Final = ("inputs", "checkpoints", "attempt-*/outputs", SPEC_NAME)
+_CLEARED: Final = ("inputs", "checkpoints", "attempt-*/outputs", "attempt-*/work", SPEC_NAME)
 
 
 def folder_of(platform: Platform, run_id: str) -> Path:
@@ -48,6 +48,8 @@ def write(platform: Platform, session: Session, run: Run, attempt: int, token: s
         tenant=run.tenant,
         params=run.params,
         inputs={i.name: i.digest for i in inputs if i.kind != "upload"},
+        environments=str(platform.home.environments),
+        allow_unsandboxed=platform.config.allow_unsandboxed,
         control_url=platform.config.control_url,
         token=token,
     )

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from modelyard.control.platform import Platform, digest_of
@@ -14,33 +14,37 @@ from modelyard.control.services.adoption import Found
 from modelyard.control.services.runs import end
 from modelyard.errors import ModelyardError
 from modelyard.store.work import Run
-from modelyard.types.run import RunOutcome
+from modelyard.types.process import PlatformConfig
+from modelyard.types.run import EXTERNAL, RunOutcome
 
 MOST_FAILURES: Final = 3
 _MOST_ATTEMPTS: Final = 50  # those that a restart of the platform ended among them
-_TRAINING: Final = ("train",)
 _MOST_BESIDE: Final = 2  # runs of other kinds at one time
 
 
 def running(platform: Platform) -> Sequence[Run]:
-    """The runs that have an attempt, the oldest first."""
+    """The runs that have an attempt, the oldest first; those that a client drives itself have none."""
     with platform.database.read() as session:
-        return session.scalars(select(Run).where(Run.state == "running").order_by(Run.id)).all()
+        ours = Run.state == "running", Run.kind != EXTERNAL
+        return session.scalars(select(Run).where(*ours).order_by(Run.id)).all()
 
 
 def next_queued(platform: Platform, busy: frozenset[str]) -> Run | None:
     """The oldest queued run that may start now; `busy` are ids whose last attempt has not ended yet."""
     with platform.database.read() as session:
-        training = Run.kind.in_(_TRAINING)
-        count = select(func.count()).select_from(Run).where(Run.state == "running")
-        full_training = (session.scalar(count.where(training)) or 0) >= platform.config.max_runs
-        full_beside = (session.scalar(count.where(~training)) or 0) >= _MOST_BESIDE
         query = select(Run).where(Run.state == "queued", Run.id.not_in(busy))
-        if full_training:
-            query = query.where(~training)
-        if full_beside:
-            query = query.where(training)
+        for kinds, most in _groups(platform.config):
+            count = select(func.count()).select_from(Run).where(Run.state == "running", kinds)
+            if (session.scalar(count) or 0) >= most:
+                query = query.where(~kinds)
         return session.scalar(query.order_by(Run.id).limit(1))
+
+
+def _groups(config: PlatformConfig) -> list[tuple[ColumnElement[bool], int]]:
+    """Kinds that share a limit, and how many of them work at one time."""
+    limited = {"train": config.max_runs, "script": config.max_scripts}
+    alone = [(Run.kind == kind, most) for kind, most in limited.items()]
+    return [*alone, (Run.kind.not_in([*limited, "external"]), _MOST_BESIDE)]
 
 
 def claim(platform: Platform, run_id: str) -> Run | None:

@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from modelyard.control.platform import Platform
+from modelyard.control.services import metric_points
 from modelyard.control.services.idempotency import Once, made_before, remember
 from modelyard.control.services.names import known_id
 from modelyard.control.services.pages import Page, PageRequest, fetch
@@ -15,9 +16,10 @@ from modelyard.control.services.plans import Plan, plan, plan_dataset
 from modelyard.control.services.uploads import entry_of, get_upload
 from modelyard.errors import Busy, Conflict, NotFound
 from modelyard.store.links import link, unlink
+from modelyard.store.tracking import TrackedRun
 from modelyard.store.work import Run, RunInput, RunMetric
 from modelyard.types.ids import new_id
-from modelyard.types.run import END_STATES
+from modelyard.types.run import END_STATES, EXTERNAL
 
 _MOST_QUEUED = 1000
 
@@ -90,8 +92,9 @@ def cancel(platform: Platform, tenant: str, run_id: str) -> RunView:
         run = get_run(session, tenant, run_id)
         if run.state in END_STATES and run.state != "cancelled":
             raise Conflict("the run has ended already", came=run.state)
-        if run.state == "queued":
+        if run.state == "queued" or (run.state == "running" and run.kind == EXTERNAL):
             end(session, run, "cancelled", platform.now())
+            _say_killed(session, run)
         if run.state == "running":
             run.cancel_requested = True
         shown = view(session, run)
@@ -103,6 +106,8 @@ def metrics(platform: Platform, tenant: str, run_id: str) -> dict[str, list[list
     """Metric -> its points [step, value], in order."""
     with platform.database.read() as session:
         run = get_run(session, tenant, run_id)
+        if run.kind == EXTERNAL:
+            return metric_points.curves(session, run.id)
         query = select(RunMetric.name, RunMetric.step, RunMetric.value).where(RunMetric.run_id == run.id)
         curves: dict[str, list[list[float]]] = {}
         for name, step, value in session.execute(query.order_by(RunMetric.name, RunMetric.step)):
@@ -127,6 +132,12 @@ def end(session: Session, run: Run, state: str, now: float) -> None:
     assert run.state not in END_STATES
     run.state, run.ended_at, run.token_hash = state, now, None
     unlink(session, run.tenant, run.id)
+
+
+def _say_killed(session: Session, run: Run) -> None:
+    """To the client that drives it, which asks now and then."""
+    mine = TrackedRun.run_id == run.id
+    session.execute(update(TrackedRun).where(mine).values(status="KILLED", end_ms=int((run.ended_at or 0) * 1000)))
 
 
 def view(session: Session, run: Run) -> RunView:

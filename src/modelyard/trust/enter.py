@@ -1,0 +1,68 @@
+"""The way into a sandbox: `python -I -S enter.py SPEC -- COMMAND...` limits itself and becomes bubblewrap.
+
+SPEC is JSON (`sandbox._spec`), or `-` where it is in the variable YARD_BOX of the environment, which the command
+does not get. Standard library alone: every millisecond here is one of each sandboxed start. What bubblewrap needs
+open is opened here, so that whoever starts this needs no descriptors. bubblewrap itself runs without environment:
+the code inside can read the environment of its first process.
+"""
+
+import base64
+import contextlib
+import json
+import os
+import resource
+import sys
+from typing import Any
+
+
+def main(arguments: list[str]) -> None:
+    """Does not return. Raises OSError where the command cannot be started."""
+    spec = json.loads(os.environ["YARD_BOX"] if arguments[0] == "-" else arguments[0])
+    command = arguments[2:]
+    _limit(spec)
+    parent = os.environ.get("YARD_PARENT")
+    if parent is not None and os.getppid() != int(parent):
+        sys.exit(1)  # who started this is gone, and bubblewrap would not hear of it any more
+    if spec["bwrap"] is None:
+        os.chdir(spec["cwd"])
+        os.execvpe(command[0], command, spec["env"])
+    words = [*spec["arguments"]]
+    for target, text in spec["files"].items():
+        words += ["--file", str(_open(text.encode())), target]
+    words += ["--remount-ro", "/", "--seccomp", str(_open(base64.b64decode(spec["seccomp"])))]
+    for name, value in spec["env"].items():
+        words += ["--setenv", name, value]
+    packed = _open(b"".join(os.fsencode(word) + b"\0" for word in words))
+    os.execve(spec["bwrap"], [spec["bwrap"], "--args", str(packed), "--", *spec["inside"], *command], {})
+
+
+def _limit(spec: dict[str, Any]) -> None:
+    for name, value in spec["rlimits"].items():
+        number = getattr(resource, name)
+        hard = resource.getrlimit(number)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(number, (value, value))
+    os.umask(0o077)
+    if spec["cpus"] and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, _processors(spec["cpus"]))
+    with contextlib.suppress(OSError):
+        os.nice(spec["nice"])
+
+
+def _processors(wanted: int) -> set[int]:
+    """That many of those that we may use; another sandbox gets others."""
+    there = sorted(os.sched_getaffinity(0))
+    return {there[(os.getpid() + n) % len(there)] for n in range(min(wanted, len(there)))}
+
+
+def _open(data: bytes) -> int:
+    """A descriptor that bubblewrap reads the data from."""
+    descriptor = os.memfd_create("sandbox", 0)
+    with open(descriptor, "wb", closefd=False) as f:
+        f.write(data)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

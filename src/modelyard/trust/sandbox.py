@@ -1,0 +1,314 @@
+"""A sandbox for code that is not ours: bubblewrap's namespaces, a seccomp filter, and limits.
+
+Code inside sees the system's libraries and the platform's Python read-only, the folders that it is given, a /tmp
+of its own, and nothing else: no home of the platform, no other process, no network, no privileges. See
+docs/isolation.md for what that holds back and what it does not.
+
+Where there is no bubblewrap, only the limits are kept (`kind` says "rlimits"), and `demand` refuses to run what
+is not trusted.
+"""
+
+import base64
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import IO, Any, Final, Literal
+
+from modelyard.errors import InvalidInput, Unavailable
+from modelyard.trust import seccomp
+from modelyard.trust.limits import Limits as Limits
+from modelyard.trust.watch import Watch as Watch
+
+Kind = Literal["bubblewrap", "rlimits"]
+Stream = int | IO[Any] | None
+
+INSTALL: Final = "install bubblewrap (apt-get install bubblewrap)"
+_USER: Final = 65534  # inside; outside it is the platform's own
+_HOME: Final = "/tmp"
+SOCKET_FD: Final = 10
+FAULT_FD: Final = 11
+_NICE: Final = 5  # the platform's own processes come first, the one that watches too
+_PROBE_SECONDS: Final = 10.0
+_SYSTEM: Final = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+_SETTINGS: Final = (  # nothing of these is secret; /etc/ssl as a whole has private keys in it
+    "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime", "mime.types", "fonts",
+    "ssl/certs", "ssl/openssl.cnf", "ca-certificates", "pki/tls/certs", "pki/ca-trust/extracted",
+)  # fmt: skip
+_NETWORK_SETTINGS: Final = ("resolv.conf", "gai.conf", "services", "protocols")
+_NETWORK_NAMES: Final = (
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
+    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy",
+)  # fmt: skip
+_KERNEL: Final = (
+    "kcore", "keys", "key-users", "kpagecgroup", "kpagecount", "kpageflags", "timer_list", "vmallocinfo",
+    "slabinfo", "pagetypeinfo", "sched_debug", "latency_stats", "kallsyms",
+)  # fmt: skip
+OUTSIDE: Final = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
+"""What the way in needs of the environment, where Python does not start without it."""
+_FILES: Final = {
+    "/etc/passwd": f"yard:x:{_USER}:{_USER}:yard:{_HOME}:/bin/sh\n",
+    "/etc/group": f"yard:x:{_USER}:\n",
+    "/etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",
+    "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sandbox:
+    """What code inside sees.
+
+    read     seen read-only, at their own paths; what is not there is an error
+    write    seen and written, at their own paths
+    hide     laid empty over what would be seen otherwise, before `read` and `write`
+    cwd      where it starts; one of the folders above, or below one
+    env      the whole environment, besides a safe base
+    network  the machine's network, its loopback too; without it there is a loopback of its own alone
+    """
+
+    read: tuple[Path, ...] = ()
+    write: tuple[Path, ...] = ()
+    hide: tuple[Path, ...] = ()
+    cwd: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+    network: bool = False
+    limits: Limits = field(default_factory=Limits)
+
+
+def kind() -> Kind:
+    """What isolation there is on this machine."""
+    return "rlimits" if lacking() else "bubblewrap"
+
+
+def demand(allow_unsandboxed: bool = False) -> None:
+    """Raises Unavailable where code that is not trusted cannot be isolated and nobody has allowed it to run so."""
+    lack = lacking()
+    if lack and not allow_unsandboxed:
+        raise Unavailable(
+            f"this needs a sandbox, and {lack}; {INSTALL}, or start the platform with --allow-unsandboxed "
+            'to run it without one ("allow_unsandboxed": true in config.json)'
+        )
+
+
+@cache
+def lacking() -> str | None:
+    """Why there is no sandbox here, or None where there is one. Tried once for each process."""
+    if sys.platform != "linux":
+        return f"there is none on {platform.system()}"
+    if not seccomp.supported(platform.machine()):
+        return f"there is none for {platform.machine()}"
+    if _bubblewrap() is None:
+        return "bubblewrap is not installed"
+    box = Sandbox(cwd=Path("/"))
+    try:
+        tried = subprocess.run(
+            _words(_spec(box, "bubblewrap"), ["/bin/sh", "-c", ":"]),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_PROBE_SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"bubblewrap does not work here ({type(error).__name__})"
+    said = tried.stderr.decode(errors="replace").strip().splitlines()
+    return (
+        None
+        if tried.returncode == 0
+        else f"bubblewrap does not work here ({(said or ['it says nothing'])[-1]})"
+    )
+
+
+def command(argv: Sequence[str], box: Sandbox) -> list[str]:
+    """What to start in the place of `argv` so that it runs in the box. No descriptors are needed, and no
+    environment.
+
+    The first process becomes bubblewrap: it ends with the command's status (128 + N for signal N), and when it is
+    killed all that is inside ends. It does not pass signals on, and watches no limit: see `watch.Watch`, and
+    `watched`. `box.env` can be read in the list of processes; `start` hides it.
+    """
+    return _words(_spec(box, kind()), argv)
+
+
+def watched(
+    argv: Sequence[str], box: Sandbox, *, fault_file: Path | None = None, listen: Path | None = None
+) -> list[str]:
+    """The same with a process before it that watches the limits and passes SIGTERM on to the code inside. Where a
+    limit is passed, all is ended and `fault_file` says which; it also gets what the code inside writes into
+    descriptor FAULT_FD. A unix socket that is bound to `listen` is its descriptor SOCKET_FD: it can listen without
+    seeing where.
+
+    When the watching process is killed, what is inside ends with it.
+    """
+    words = [sys.executable, "-I", "-m", "modelyard.trust.monitor"]
+    words += ["--limits", json.dumps(_limits_of(box))]
+    words += ["--fault-file", str(fault_file)] if fault_file else []
+    words += ["--listen", str(listen)] if listen else []
+    return [*words, "--", *command(argv, box)]
+
+
+def start(
+    argv: Sequence[str], box: Sandbox, *, stdout: Stream, stderr: Stream, pass_fds: Sequence[int] = ()
+) -> "subprocess.Popen[bytes]":
+    """Start `argv` in the box, in a session of its own, with empty standard input. Give it to a `watch.Watch`.
+
+    It ends with the thread that started it (prctl(2), PR_SET_PDEATHSIG), so start it from one that waits for it.
+    Without a sandbox, it may be left.
+    """
+    spec = _spec(box, kind())
+    return subprocess.Popen(
+        _words("-", argv),
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        env=OUTSIDE | {"YARD_BOX": spec, "YARD_PARENT": str(os.getpid())},
+        pass_fds=pass_fds,
+        start_new_session=True,
+    )
+
+
+def _words(spec: str, argv: Sequence[str]) -> list[str]:
+    script = str(Path(__file__).with_name("enter.py"))
+    return [sys.executable, "-I", "-S", script, spec, "--", *map(str, argv)]
+
+
+def _limits_of(box: Sandbox) -> dict[str, Any]:
+    limits = box.limits
+    return {
+        "memory_bytes": limits.memory_bytes,
+        "processes": limits.processes,
+        "disk_bytes": limits.disk_bytes,
+        "seconds": limits.seconds,
+        "write": [str(path) for path in box.write],
+    }
+
+
+def _spec(box: Sandbox, kind: Kind) -> str:
+    """JSON for `enter`."""
+    bubblewrap = kind == "bubblewrap"
+    limits = box.limits
+    inside = ["/bin/sh", "-c", f'ulimit -p {limits.processes} 2>/dev/null; exec "$@"', "sh"]
+    return json.dumps(
+        {
+            "bwrap": _bubblewrap() if bubblewrap else None,
+            "arguments": _arguments(box) if bubblewrap else [],
+            "files": _FILES if bubblewrap else {},
+            "seccomp": _program() if bubblewrap else "",
+            # In a user namespace of its own the count begins anew, so it is set inside.
+            "inside": inside if limits.kernel_counts_processes else [],
+            "rlimits": limits.rlimits(),
+            "cpus": limits.threads,
+            "nice": _NICE,
+            "env": _environment(box),
+            "cwd": str(box.cwd),
+        }
+    )
+
+
+@cache
+def _program() -> str:
+    return base64.b64encode(seccomp.program(platform.machine())).decode()
+
+
+@cache
+def _bubblewrap() -> str | None:
+    """Not from PATH alone: what stands first there decides over all that is to be held back."""
+    return shutil.which("bwrap", path="/usr/bin:/usr/local/bin:/bin") or shutil.which("bwrap")
+
+
+def _environment(box: Sandbox) -> dict[str, str]:
+    base = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "HOME": _HOME,
+        "TMPDIR": _HOME,
+        "USER": "yard",
+        "LANG": "C.UTF-8",
+    }
+    base |= OUTSIDE | {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    if (threads := box.limits.threads) is not None:
+        base["OMP_NUM_THREADS"] = str(threads)
+    if box.network:
+        base |= {name: os.environ[name] for name in _NETWORK_NAMES if name in os.environ}
+    return base | dict(box.env)
+
+
+def _arguments(box: Sandbox) -> list[str]:
+    words = ["--unshare-all", *(["--share-net"] if box.network else []), "--die-with-parent", "--new-session"]
+    words += [
+        "--cap-drop",
+        "ALL",
+        "--uid",
+        str(_USER),
+        "--gid",
+        str(_USER),
+        "--hostname",
+        "sandbox",
+        "--clearenv",
+    ]
+    for path in _SYSTEM:
+        words += _system(path)
+    settings = (*_SETTINGS, *(_NETWORK_SETTINGS if box.network else ()))
+    words += _bound("--ro-bind-try", (Path("/etc") / name for name in settings))
+    words += ["--proc", "/proc", "--dev", "/dev"]
+    size = str(box.limits.temporary_bytes)
+    for place, mode in (("/tmp", "1777"), ("/dev/shm", "1777")):
+        words += ["--perms", mode, "--size", size, "--tmpfs", place]
+    words += _bound("--ro-bind-try", python_folders())
+    words += _certificates() if box.network else []
+    for path in box.hide:
+        words += ["--tmpfs", str(path)]
+    words += _bound("--ro-bind", box.read) + _bound("--bind", box.write)
+    words += [word for path in box.hide for word in ("--remount-ro", str(path))]
+    return [*words, *_proc(), "--remount-ro", "/dev", "--chdir", str(_inside(box.cwd))]
+
+
+def _proc() -> list[str]:
+    """Read-only and without the kernel's own state: where the platform runs as root, those inside are root to the
+    files of /proc, whatever number they see, and could write the kernel's settings."""
+    covered = [path for name in _KERNEL if os.path.exists(path := f"/proc/{name}")]
+    return [*(word for path in covered for word in ("--ro-bind", "/dev/null", path)), "--remount-ro", "/proc"]
+
+
+def _system(path: str) -> list[str]:
+    """A system's folder, or the link that it is where /usr was merged."""
+    if os.path.islink(path):
+        return ["--symlink", os.readlink(path), path]
+    return ["--ro-bind", path, path] if os.path.isdir(path) else []
+
+
+def _bound(option: str, paths: Iterable[Path]) -> list[str]:
+    return [word for path in paths for word in (option, str(_inside(path)), str(_inside(path)))]
+
+
+def _inside(path: Path) -> Path:
+    """Raises InvalidInput for a path that would mean another thing inside."""
+    if not path.is_absolute() or ".." in path.parts or "\0" in str(path):
+        raise InvalidInput("a sandbox needs whole paths", came=str(path))
+    return path
+
+
+def _certificates() -> list[str]:
+    """Those that the environment names, where they lie elsewhere than the system's."""
+    named = (Path(value) for name in _NETWORK_NAMES[:4] if (value := os.environ.get(name, "")).startswith("/"))
+    there = (Path("/usr"), Path("/etc/ssl/certs"))
+    return _bound("--ro-bind-try", (path for path in named if not _covered(path, there)))
+
+
+@cache
+def python_folders() -> tuple[Path, ...]:
+    """Where the platform's Python, its libraries and its own source lie, but for what the system's folders hold."""
+    paths = sysconfig.get_paths()
+    folders = {Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parents[2]}
+    folders |= {Path(paths[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    folders |= {path.resolve() for path in folders}
+    kept = sorted(path for path in folders if path != Path("/") and not _covered(path, map(Path, _SYSTEM)))
+    return tuple(path for path in kept if not _covered(path, (other for other in kept if other != path)))
+
+
+def _covered(path: Path, by: Iterable[Path]) -> bool:
+    return any(path == other or other in path.parents for other in by)

@@ -60,6 +60,8 @@ figures: $(VENV)/dev ## all other figures under benchmarks/results
 	@$(BIN)/python benchmarks/training_speed.py
 	@$(BIN)/python benchmarks/ingest.py
 	@$(BIN)/python benchmarks/startup.py
+	@$(BIN)/python benchmarks/scripts.py
+	@$(BIN)/python benchmarks/importing.py
 	@$(BIN)/python benchmarks/report.py
 
 clean:           ## remove the virtual environment and caches

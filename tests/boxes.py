@@ -14,7 +14,9 @@ from modelyard.trust import sandbox
 from modelyard.trust.sandbox import Limits, Sandbox
 from modelyard.trust.watch import Ended, Watch
 
-needs_bubblewrap = pytest.mark.skipif(sandbox.kind() != "bubblewrap", reason=f"no sandbox: {sandbox.lacking()}")
+needs_bubblewrap = pytest.mark.skipif(
+    sandbox.kind() != "bubblewrap", reason=f"no sandbox: {sandbox.lacking()}"
+)
 LIMITS = Limits(seconds=30, memory_bytes=1 << 30, processes=64)
 TRY = """
 def tried(what, *arguments, **named):

@@ -1,8 +1,10 @@
 """Files written whole or not at all, and their digests."""
 
+import errno
 import hashlib
 import os
 import secrets
+import shutil
 from pathlib import Path
 
 
@@ -32,6 +34,16 @@ def sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """A hard link where the file system allows, else a copy."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
+            raise
+        shutil.copyfile(source, target, follow_symlinks=False)
 
 
 def sha256_bytes(data: bytes) -> str:

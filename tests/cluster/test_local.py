@@ -33,6 +33,7 @@ def test_output_is_appended_and_input_is_empty(tmp_path):
 
 def test_only_the_declared_environment_and_no_descriptor(tmp_path, monkeypatch):
     monkeypatch.setenv("A_SECRET", "x")
+    monkeypatch.setenv("PIP_INDEX_URL", "https://index.example/simple")
     fd = os.open(tmp_path, os.O_RDONLY)
     os.set_inheritable(fd, True)
     try:
@@ -46,6 +47,7 @@ def test_only_the_declared_environment_and_no_descriptor(tmp_path, monkeypatch):
     environment, descriptors, leader = json.loads(log)
     assert environment["GIVEN"] == "1"
     assert environment["YARD_PROCESS"] == "marker/x"
+    assert environment["PIP_INDEX_URL"] == "https://index.example/simple"
     assert "A_SECRET" not in environment
     assert len(descriptors) == 4  # the three and the one that lists them
     assert leader

@@ -186,7 +186,7 @@ def test_a_replicas_error_reaches_the_caller_in_shape_and_the_log(client, gatewa
 
 
 def test_a_deadline_of_the_caller_and_of_the_route(client):
-    late = client.post("/models/bench", json=bench(work=3000), headers={"Modelyard-Timeout": "0.2"})
+    late = client.post("/models/bench", json=bench(work=9000), headers={"Modelyard-Timeout": "0.2"})
     assert (late.status_code, late.elapsed.total_seconds() < 1.2) == (504, True)
     none_left = client.post("/models/bench", json=bench(), headers={"Modelyard-Timeout": "0"})
     assert none_left.status_code == 504

@@ -8,7 +8,7 @@ from modelyard.errors import InvalidInput, UnknownName
 
 
 def test_every_kind_has_its_parts():
-    assert set(runs.KINDS) == {"prepare", "train", "evaluate"}
+    assert {"prepare", "train", "evaluate", "script"} <= set(runs.KINDS)
     for kind in runs.KINDS:
         module = runs.load(kind)
         assert module.Params.__struct_config__.frozen

@@ -22,13 +22,13 @@ from waiting import wait_until
 pytestmark = needs_bubblewrap
 
 
-@pytest.fixture()
+@pytest.fixture
 def cell(tmp_path: Path) -> Cell:
     (tmp_path / "cell").mkdir()
     return Cell(folder=tmp_path / "cell")
 
 
-@pytest.fixture()
+@pytest.fixture
 def home(tmp_path: Path) -> Home:
     """A platform's home with keys in it, and another run's folder."""
     home = Home(tmp_path / "home")
@@ -423,6 +423,19 @@ def test_a_path_that_is_not_whole_is_refused(tmp_path):
         sandbox.command(["true"], Sandbox(cwd=tmp_path, read=(tmp_path / ".." / "x",)))
 
 
+@pytest.mark.parametrize("env", [{"X": "1\0--bind\0/\0/"}, {"X\0Y": "1"}, {"X=Y": "1"}, {"": "1"}])
+def test_an_environment_does_not_speak_to_bubblewrap(tmp_path, env):
+    with pytest.raises(InvalidInput, match="cannot be set"):
+        sandbox.command(["true"], Sandbox(cwd=tmp_path, env=env))
+
+
+def test_variables_of_the_loader_mean_nothing_outside(cell):
+    """A library that is preloaded by name is loaded by the command, not by what makes the sandbox."""
+    inside = cell.command(["/bin/sh", "-c", "echo ran"], env={"LD_PRELOAD": str(cell.folder / "evil.so")})
+    assert inside.lines.count("ran") == 1
+    assert inside.output.count("evil.so") == 1
+
+
 def test_what_is_to_be_seen_must_be_there(cell, tmp_path):
     inside = cell.run("print('ran')", read=(tmp_path / "absent",))
     assert inside.ended.code != 0
@@ -431,8 +444,11 @@ def test_what_is_to_be_seen_must_be_there(cell, tmp_path):
 
 def test_without_a_sandbox_nothing_untrusted_runs(monkeypatch):
     monkeypatch.setattr(sandbox, "lacking", lambda: "bubblewrap is not installed")
+    monkeypatch.setattr(sandbox, "_bubblewrap", lambda: None)
     assert sandbox.kind() == "rlimits"
-    with pytest.raises(Unavailable, match=r"bubblewrap is not installed; .*apt-get install bubblewrap") as caught:
+    with pytest.raises(
+        Unavailable, match=r"bubblewrap is not installed; .*apt-get install bubblewrap"
+    ) as caught:
         sandbox.demand()
     assert "--allow-unsandboxed" in caught.value.message
     assert re.search(r"/[a-z]+/", caught.value.message) is None
@@ -441,10 +457,12 @@ def test_without_a_sandbox_nothing_untrusted_runs(monkeypatch):
 
 def test_without_a_sandbox_the_limits_are_kept(cell, monkeypatch):
     monkeypatch.setattr(sandbox, "lacking", lambda: "bubblewrap is not installed")
+    monkeypatch.setattr(sandbox, "_bubblewrap", lambda: None)
     inside = cell.run(
         """
-        import os, resource
-        print(os.getcwd(), resource.getrlimit(resource.RLIMIT_NOFILE)[0], resource.getrlimit(resource.RLIMIT_FSIZE)[0])
+        import os
+        from resource import RLIMIT_FSIZE, RLIMIT_NOFILE, getrlimit
+        print(os.getcwd(), getrlimit(RLIMIT_NOFILE)[0], getrlimit(RLIMIT_FSIZE)[0])
         print(sorted(os.environ))
         """,
         limits=Limits(open_files=99, file_bytes=1 << 20),

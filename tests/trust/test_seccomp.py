@@ -12,9 +12,9 @@ ALLOW, KILL = 0x7FFF0000, 0x80000000
 EPERM, ENOSYS = 0x00050001, 0x00050026
 ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 CALLS = {
-    "x86_64": {"read": 0, "open": 2, "ioctl": 16, "shmget": 29, "socket": 41, "clone": 56, "chmod": 90, "ptrace": 101,
-               "personality": 135, "mount": 165, "openat": 257, "unshare": 272, "bpf": 321, "clone3": 435,
-               "io_uring_setup": 425, "fchmodat2": 452},
+    "x86_64": {"read": 0, "open": 2, "ioctl": 16, "shmget": 29, "socket": 41, "clone": 56, "chmod": 90,
+               "ptrace": 101, "personality": 135, "mount": 165, "openat": 257, "unshare": 272, "bpf": 321,
+               "clone3": 435, "io_uring_setup": 425, "fchmodat2": 452},
     "aarch64": {"read": 63, "ioctl": 29, "mount": 40, "openat": 56, "unshare": 97, "ptrace": 117, "socket": 198,
                 "shmget": 194, "clone": 220, "personality": 92, "bpf": 280, "clone3": 435, "io_uring_setup": 425,
                 "fchmodat2": 452},

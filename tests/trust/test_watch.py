@@ -20,7 +20,7 @@ pytestmark = needs_bubblewrap
 MIB = 1 << 20
 
 
-@pytest.fixture()
+@pytest.fixture
 def cell(tmp_path: Path) -> Cell:
     (tmp_path / "cell").mkdir()
     return Cell(folder=tmp_path / "cell")
@@ -32,11 +32,17 @@ def cell(tmp_path: Path) -> Cell:
         ("while True: pass", Limits(seconds=0.5), "seconds"),
         ("x = []\nwhile True: x.append(b'x' * (4 << 20))", Limits(memory_bytes=200 * MIB), "memory_bytes"),
         (  # each of them alone is within the limit
-            "import os, time\nfor n in range(5): os.fork() or (x := b'x' * (30 << 20), time.sleep(60))\ntime.sleep(60)",
+            "import os, time\n"
+            "for n in range(5): os.fork() or (x := b'x' * (30 << 20), time.sleep(60))\n"
+            "time.sleep(60)",
             Limits(memory_bytes=100 * MIB),
             "memory_bytes",
         ),
-        ("f = open('/tmp/x', 'wb')\nwhile True: f.write(b'x' * 65536)", Limits(memory_bytes=100 * MIB), "memory_bytes"),
+        (
+            "f = open('/tmp/x', 'wb')\nwhile True: f.write(b'x' * 65536)",
+            Limits(memory_bytes=100 * MIB),
+            "memory_bytes",
+        ),
         (
             "f = open('/dev/shm/x', 'wb')\nwhile True: f.write(b'x' * 65536)",
             Limits(memory_bytes=100 * MIB),
@@ -49,7 +55,8 @@ def cell(tmp_path: Path) -> Cell:
         ),
         ("import os\nwhile True: os.fork()", Limits(processes=20), "processes"),
         (
-            "import os, time\nfor n in range(50):\n  if os.fork() == 0:\n    os.setsid(); os.fork(); time.sleep(60)\ntime.sleep(60)",
+            "import os, time\nfor n in range(50):\n"
+            "  if os.fork() == 0:\n    os.setsid(); os.fork(); time.sleep(60)\ntime.sleep(60)",
             Limits(processes=20),
             "processes",
         ),
@@ -64,7 +71,18 @@ def cell(tmp_path: Path) -> Cell:
             "disk_bytes",
         ),
     ],
-    ids=["loop", "memory", "memory of many", "tmp", "shm", "shared", "fork bomb", "daemons", "disk", "unlinked"],
+    ids=[
+        "loop",
+        "memory",
+        "memory of many",
+        "tmp",
+        "shm",
+        "shared",
+        "fork bomb",
+        "daemons",
+        "disk",
+        "unlinked",
+    ],
 )
 def test_what_passes_a_limit_is_ended(cell, code, limits, limit):
     inside = cell.run(code, limits=limits)
@@ -118,7 +136,10 @@ def test_what_was_there_before_does_not_count(cell):
 
 def test_what_processes_share_counts_once(cell):
     """Workers that were forked from a parent with much memory hold nothing of their own."""
-    code = "import os, time\nx = b'x' * (120 << 20)\nfor n in range(6):\n  if os.fork() == 0: time.sleep(1); os._exit(0)\ntime.sleep(1.2)"
+    code = (
+        "import os, time\nx = b'x' * (120 << 20)\nfor n in range(6):\n"
+        "  if os.fork() == 0: time.sleep(1); os._exit(0)\ntime.sleep(1.2)"
+    )
     inside = cell.run(code, limits=Limits(memory_bytes=300 * MIB))
     assert inside.ended.passed is None
     assert inside.ended.code == 0
@@ -137,7 +158,10 @@ def test_sigterm_comes_to_the_code_inside(cell):
 
 
 def test_end_leaves_nothing(cell):
-    code = "import os, time\nfor n in range(3):\n  if os.fork() == 0: os.setsid()\nopen('ready', 'w')\ntime.sleep(60)"
+    code = (
+        "import os, time\nfor n in range(3):\n  if os.fork() == 0: os.setsid()\n"
+        "open('ready', 'w')\ntime.sleep(60)"
+    )
     box = cell.box()
     child = sandbox.start([sys.executable, "-c", code], box, stdout=None, stderr=None)
     watch = Watch(child, box)
@@ -172,9 +196,21 @@ def test_without_a_sandbox_the_tree_is_ended_too(cell, monkeypatch):
     ("limit", "found", "allowed", "text", "kind"),
     [
         ("seconds", 2.5, 2.0, "ran longer than it may; allowed: 2 s", DeadlineExceeded),
-        ("memory_bytes", 200 * MIB, 100 * MIB, "more memory than it may use; came: 200 MiB; allowed: 100 MiB", TooLarge),
-        ("disk_bytes", 200 * MIB, 100 * MIB, "more to the disk than it may; came: 200 MiB; allowed: 100 MiB", TooLarge),
-        ("processes", 21, 20, "more processes than it may; came: 21; allowed: 20", TooLarge),
+        (
+            "memory_bytes",
+            200 * MIB,
+            100 * MIB,
+            "more memory than it may use; came: 200 MiB; allowed: 100 MiB",
+            TooLarge,
+        ),
+        (
+            "disk_bytes",
+            200 * MIB,
+            100 * MIB,
+            "more to the disk than it may; came: 200 MiB; allowed: 100 MiB",
+            TooLarge,
+        ),
+        ("processes", 21, 20, "more processes or threads than it may; came: 21; allowed: 20", TooLarge),
     ],
 )
 def test_a_limit_is_named(limit, found, allowed, text, kind):

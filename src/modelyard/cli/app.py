@@ -14,6 +14,7 @@ from modelyard.cli import (
     deployments,
     doctor,
     down,
+    environments,
     evaluate,
     keys,
     models,
@@ -39,7 +40,7 @@ for command in (up.up, down.down, status.status, doctor.doctor, train.train, scr
                 deployments.deploy, predict.predict):  # fmt: skip
     app.command()(command)
 for name, group in (("data", data.app), ("runs", runs.app), ("models", models.app),
-                    ("deployments", deployments.app), ("keys", keys.app)):  # fmt: skip
+                    ("deployments", deployments.app), ("keys", keys.app), ("env", environments.app)):  # fmt: skip
     app.add_typer(group, name=name)
 
 

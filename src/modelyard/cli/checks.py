@@ -19,6 +19,7 @@ from modelyard.cli.platform import running
 from modelyard.cluster.platform import read_config
 from modelyard.errors import ModelyardError
 from modelyard.home import Home
+from modelyard.trust import sandbox
 
 Level = Literal["ok", "note", "blocks"]
 
@@ -45,6 +46,7 @@ def check_all(home: Home) -> Iterator[Finding]:
     yield _home(home)
     yield _disk(home)
     yield _files()
+    yield _isolation(home)
     yield from _ports(home)
     yield _system()
 
@@ -143,6 +145,22 @@ def _files() -> Finding:
         found = f"{soft} open files: too few for many connections"
         return Finding(check="open files", level="note", found=found, remedy=remedy)
     return Finding(check="open files", level="ok", found=str(soft))
+
+
+def _isolation(home: Home) -> Finding:
+    """What holds back code that is not the platform's own."""
+    lack = sandbox.lacking()
+    if lack is None:
+        return Finding(
+            check="isolation", level="ok", found="bubblewrap: scripts and brought models run in sandboxes"
+        )
+    if read_config(home).allow_unsandboxed:
+        found = f"none, and {lack}: scripts and brought models run with the platform's own rights"
+        remedy = f"{sandbox.remedy()}, and start with: yard up --no-allow-unsandboxed"
+        return Finding(check="isolation", level="note", found=found, remedy=remedy)
+    found = f"limits alone, for {lack}: scripts, model files and models that are not ONNX are refused"
+    remedy = f"{sandbox.remedy()}; or, if you trust all who bring some: yard up --allow-unsandboxed"
+    return Finding(check="isolation", level="note", found=found, remedy=remedy)
 
 
 def _ports(home: Home) -> Iterator[Finding]:

@@ -8,10 +8,18 @@ import typer
 from modelyard.cli.output import Json, facts, figures, show, table
 from modelyard.cli.platform import client
 from modelyard.cli.report import report_faces
+from modelyard.cli.runs import started
+from modelyard.cli.waiting import NoWait, watching
+from modelyard.client.imports import ImportOptions
 from modelyard.client.models import Model, split_reference
 from modelyard.client.record import when
+from modelyard.client.runs import Run
+from modelyard.errors import InvalidInput
 
-app = typer.Typer(help="Models: list, show, report, alias, delete.", no_args_is_help=True)
+app = typer.Typer(
+    help="Models: list, show, report, alias, delete, import, export, card.", no_args_is_help=True
+)
+Reference = Annotated[str, typer.Argument(metavar="MODEL[:VERSION|@ALIAS]")]
 
 
 @app.command("list")
@@ -78,6 +86,139 @@ def alias(
     else:
         found = models.alias(name, alias, int(version) if version.isdigit() and len(version) < 8 else version)
     show(found.raw, as_json, *_faces(found))
+
+
+@app.command("import")
+def import_(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A file or folder: ONNX, .keras, SavedModel, safetensors, GGUF, skops, .pt2, OpenVINO, a zip or tar.gz "
+            "of one, a bundle of yard models export; or hf:ORG/NAME[@REVISION].",
+        ),
+    ],
+    name: Annotated[str | None, typer.Option(help="The model that gets a version.", show_default=False)] = None,
+    task: Annotated[str | None, typer.Option(help="What it is for.", show_default=False)] = None,
+    format: Annotated[
+        str | None, typer.Option(help="Its format, where there are several.", show_default=False)
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(metavar="A,B,...", help="Its classes, in order.", show_default=False)
+    ] = None,
+    scale: Annotated[
+        float | None, typer.Option(help="Images: pixels 0..255 are divided by it.", show_default=False)
+    ] = None,
+    mean: Annotated[
+        str | None, typer.Option(metavar="M,...", help="Images: subtracted from pixels.", show_default=False)
+    ] = None,
+    std: Annotated[
+        str | None, typer.Option(metavar="S,...", help="Images: pixels are divided by.", show_default=False)
+    ] = None,
+    layout: Annotated[str | None, typer.Option(help="Images: NHWC, NCHW, NHW, flat.", show_default=False)] = None,
+    columns: Annotated[
+        str | None, typer.Option(metavar="A,B,...", help="Tables: the features, in order.", show_default=False)
+    ] = None,
+    answers: Annotated[
+        str | None,
+        typer.Option(help="probabilities, logits, probability, logit, label, value.", show_default=False),
+    ] = None,
+    licence: Annotated[str | None, typer.Option(help="As apache-2.0.", show_default=False)] = None,
+    no_wait: NoWait = False,
+    as_json: Json = False,
+) -> None:
+    """Make a version of a model that was made elsewhere; its files are inspected first."""
+    options = ImportOptions(
+        task=task,
+        labels=_list(labels),
+        scale=scale,
+        mean=_numbers(mean, "--mean"),
+        std=_numbers(std, "--std"),
+        layout=layout,
+        columns=_list(columns),
+        answers=answers,
+        licence=licence,
+    )
+    with watching(as_json) as watcher:
+        run = client().models.import_(
+            source, name, format=format, options=options, wait=False, progress=watcher.upload
+        )
+        if not no_wait:
+            run = run.wait(watch=watcher.watch)
+    if no_wait:
+        started(run, as_json)
+    else:
+        show(run.raw, as_json, *_imported(run))
+
+
+@app.command()
+def export(
+    model: Reference,
+    out: Annotated[
+        Path | None, typer.Option(help="Where the bundle goes (MODEL-VERSION.yard.zip).", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Save a version with its reports, card and history as one file for another platform."""
+    with watching(as_json) as watcher:
+        path = client().models.export(model, out, watcher.upload)
+    said = {"bundle": str(path), "bytes": path.stat().st_size}
+    show(said, as_json, facts([("bundle", path), ("bytes", f"{path.stat().st_size:,}")]),
+         f"On another platform: yard models import {path}")  # fmt: skip
+
+
+@app.command()
+def card(
+    model: Reference,
+    out: Annotated[Path | None, typer.Option(help="Where the card goes.", show_default=False)] = None,
+    edit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep this file as the card.", show_default=False)
+    ] = None,
+    reset: Annotated[bool, typer.Option("--reset", help="Go back to the card that is made.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Print a version's model card, or keep one of your own."""
+    models = client().models
+    if edit is not None and reset:
+        raise typer.BadParameter("give --edit or --reset")
+    if edit is not None and not edit.is_file():
+        raise InvalidInput("there is no such file", came=str(edit))
+    if edit is not None or reset:
+        text = models.put_card(model, edit.read_text("utf-8", "replace") if edit is not None else None)
+    else:
+        text = models.card(model)
+    if out is not None:
+        out.write_text(text)
+    show({"card": text}, as_json, f"The card is in {out}." if out is not None else text)
+
+
+def _list(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(part.strip() for part in text.split(","))
+
+
+def _numbers(text: str | None, option: str) -> tuple[float, ...] | None:
+    try:
+        return None if text is None else tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{option} is a list of numbers") from None
+
+
+def _imported(run: Run) -> list[Any]:
+    made, said = run.outputs.get("model") or {}, run.summary
+    version = f"{made.get('name')}:{made.get('version')}"
+    face = facts(
+        [
+            ("model", version),
+            ("format", said.get("format")),
+            ("served as", said.get("served_as")),
+            ("task", said.get("task")),
+            ("licence", said.get("licence")),
+            ("digest", made.get("digest")),
+        ]
+    )
+    following = f"Next: yard deploy {made.get('name')} {version}"
+    last = f"It is stored and cannot be deployed: {said['refusal']}" if "refusal" in said else following
+    return [face, *(f"note: {note}" for note in said.get("why") or ()), last]
 
 
 def _faces(found: Model) -> list[Any]:

@@ -81,9 +81,9 @@ def figures(summary: dict[str, Any]) -> str:
     """What a run or a version is known by: "accuracy 0.9944 (0.9833 to 1) on test", "178 rows, 14 columns"."""
     if "metric" not in summary:
         counts = ((summary[k], k) for k in ("rows", "columns") if k in summary)
-        said = [f"{n:,} {name if n != 1 else name[:-1]}" for n, name in counts]
+        counted = [f"{n:,} {name if n != 1 else name[:-1]}" for n, name in counts]
         own = [f"{k} {text(v)}" for k, v in summary.items() if isinstance(v, float) and k != "seconds"]
-        return ", ".join([*said, *own[:_OWN_FIGURES]])
+        return ", ".join([*counted, *own[:_OWN_FIGURES]])
     said = f"{summary['metric']} {text(summary.get('value'))}"
     if summary.get("low") is not None and summary.get("high") is not None:
         said += f" ({text(summary['low'])} to {text(summary['high'])})"

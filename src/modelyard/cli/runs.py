@@ -10,7 +10,7 @@ from modelyard.cli.platform import client
 from modelyard.client.record import when
 from modelyard.client.runs import Run
 
-app = typer.Typer(help="Runs: list, show, logs, cancel.", no_args_is_help=True)
+app = typer.Typer(help="Runs: list, show, logs, cancel, retry.", no_args_is_help=True)
 
 _REASON = 60  # characters of a failure in the list of runs
 
@@ -53,6 +53,12 @@ def cancel(run: RunId, as_json: Json = False) -> None:
     found = client().runs.cancel(run)
     text = f"Run {run} is being cancelled." if not found.ended else f"Run {run} has ended: {found.state}."
     show(found.raw, as_json, text)
+
+
+@app.command()
+def retry(run: RunId, as_json: Json = False) -> None:
+    """Run the same work again, on the same data."""
+    started(client().runs.retry(run), as_json)
 
 
 def faces(run: Run, metrics: dict[str, Any] | None = None) -> list[Any]:

@@ -47,6 +47,14 @@ MaxRuns = Annotated[int | None, typer.Option(min=1, help="Runs at one time (1)."
 DatabaseUrl = Annotated[
     str | None, typer.Option(help="Another database than the built-in one.", show_default=False)
 ]
+AllowUnsandboxed = Annotated[
+    bool | None,
+    typer.Option(
+        "--allow-unsandboxed/--no-allow-unsandboxed",
+        show_default=False,
+        help="Run scripts and brought models where no sandbox is to be had (no, at first).",
+    ),
+]
 Detach = Annotated[
     bool, typer.Option("--detach", "-d", help="Start it, then return; stop it with: yard down")
 ]
@@ -60,6 +68,7 @@ def up(
     control_host: ControlHost = None,
     max_runs: MaxRuns = None,
     database_url: DatabaseUrl = None,
+    allow_unsandboxed: AllowUnsandboxed = None,
     detach: Detach = False,
     as_json: Json = False,
 ) -> None:
@@ -75,6 +84,7 @@ def up(
         "control_host": control_host,
         "max_runs": max_runs,
         "database_url": database_url,
+        "allow_unsandboxed": allow_unsandboxed,
     }
     config = _configure(place, {k: v for k, v in told.items() if v is not None})
     place.create()

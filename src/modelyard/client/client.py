@@ -8,6 +8,7 @@ from typing import Any
 
 from modelyard.client.data import Datasets
 from modelyard.client.deployments import Deployment, Deployments
+from modelyard.client.environments import Environments
 from modelyard.client.inputs import request_for
 from modelyard.client.keys import Keys
 from modelyard.client.models import Models
@@ -49,6 +50,7 @@ class Client:
         self.models = Models(self)
         self.deployments = Deployments(self)
         self.keys = Keys(self)
+        self.environments = Environments(self)
 
     def __repr__(self) -> str:
         return f"Client({self.settings.url!r})"

@@ -1,10 +1,14 @@
 """Models, their versions and aliases."""
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from modelyard.client.imports import BUNDLE_SUFFIX, ImportOptions, Source, start_import
 from modelyard.client.record import Record
+from modelyard.client.runs import Run, Watch
 from modelyard.client.transport import Request, at
+from modelyard.client.upload import Progress, saved
 from modelyard.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
@@ -58,6 +62,47 @@ class Models:
         name, version = split_reference(reference)
         return dict(self._client.transport.get(at("models", name, "versions", version or "latest")))
 
+    def import_(
+        self,
+        source: Source,
+        name: str | None = None,
+        *,
+        format: str | None = None,
+        options: ImportOptions | None = None,
+        wait: bool = True,
+        progress: Progress | None = None,
+        watch: Watch | None = None,
+        **said: Any,
+    ) -> Run:
+        """Make a version of a model that was made elsewhere.
+
+        `source`: a file or a folder (ONNX, .keras, SavedModel, safetensors, GGUF, skops, .pt2, OpenVINO, a zip or tar.gz
+        of one, a bundle of `export`), or "hf:ORG/NAME@REVISION". `said` are the fields of ImportOptions, by name.
+        Returns the run; its `outputs["model"]` is the version.
+        """
+        chosen = options or ImportOptions(**said)
+        run = start_import(self._client, source, name, format, chosen, progress or _silent)
+        return run.wait(watch=watch) if wait else run
+
+    def export(self, reference: str, out: Path | str | None = None, progress: Progress | None = None) -> Path:
+        """Save a version ("name", "name:3") with its reports, card and history as one file, which `import_` takes on
+        another platform. Where it is."""
+        name, version = split_reference(reference)
+        number = self.version(reference)["version"]
+        target = Path(out) if out is not None else Path(f"{name}-{number}{BUNDLE_SUFFIX}")
+        path = at("models", name, "versions", version or number, "bundle")
+        saved(self._client.transport, path, target, progress or _silent)
+        return target
+
+    def card(self, reference: str) -> str:
+        """A version's model card: Markdown with Hugging Face's header."""
+        return str(self._client.transport.get(self._card_path(reference))["text"])
+
+    def put_card(self, reference: str, text: str | None) -> str:
+        """Keep `text` as the card; None goes back to the one that the platform makes. The card that stands then."""
+        request = Request(method="PUT", path=self._card_path(reference), json={"text": text})
+        return str(self._client.transport.send(request)["text"])
+
     def alias(self, name: str, alias: str, version: int | str) -> Model:
         """Let `alias` mean `version`, whatever it meant before."""
         path = at("models", name, "aliases", alias.removeprefix("@"))
@@ -85,6 +130,10 @@ class Models:
             raise InvalidInput("say which version to delete", came=reference, allowed=f"{name}:3")
         self._client.transport.send(Request(method="DELETE", path=at("models", name, "versions", version)))
 
+    def _card_path(self, reference: str) -> str:
+        name, version = split_reference(reference)
+        return at("models", name, "versions", version or "latest", "card")
+
     def _report_file(self, reference: str, file: str) -> bytes:
         name, version = split_reference(reference)
         version = version or "latest"
@@ -107,3 +156,7 @@ def split_reference(reference: str) -> tuple[str, str | None]:
                 raise InvalidInput("not a version", came=reference, allowed="NAME, NAME:3, NAME@ALIAS")
             return name, keep + version
     return reference, None
+
+
+def _silent(done: float, total: float, text: str) -> None:
+    """No one watches."""

@@ -29,8 +29,27 @@ class Record:
         said = ", ".join(f"{name}={value!r}" for name, value in facts if value not in (None, {}, [], ()))
         return f"{type(self).__name__}({said})"
 
+    def _repr_html_(self) -> str:
+        """For notebooks: the facts as a table, everything escaped."""
+        from html import escape
+
+        facts = ((name, getattr(self, name)) for name in self.shown)
+        left = "style='text-align:left'"
+        rows = "".join(
+            f"<tr><th {left}>{escape(name)}</th><td {left}>{escape(_said(value))}</td></tr>"
+            for name, value in facts
+            if value not in (None, {}, [], ())
+        )
+        return f"<div><b>{type(self).__name__}</b><table>{rows}</table></div>"
+
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(repr(self))
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_said(v)}" for k, v in value.items())
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def when(value: float | str | None) -> str:

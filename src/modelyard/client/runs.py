@@ -69,6 +69,9 @@ class Run(Record):
     def cancel(self) -> "Run":
         return self._client.runs.cancel(self.id)
 
+    def retry(self) -> "Run":
+        return self._client.runs.retry(self.id)
+
     def logs(self) -> str:
         return self._client.runs.logs(self.id)
 
@@ -102,6 +105,10 @@ class Runs:
     def cancel(self, run: str) -> Run:
         """Ask it to stop; it ends when it has come to a checkpoint."""
         return Run(self._client.transport.post(at("runs", run, "cancel")), self._client)
+
+    def retry(self, run: str) -> Run:
+        """Queue the same work again, on the same versions; the new run."""
+        return Run(self._client.transport.post(at("runs", run, "retry")), self._client)
 
     def metrics(self, run: str) -> dict[str, "builtins.list[builtins.list[float]]"]:
         """Metric -> its points [step, value]."""

@@ -72,6 +72,24 @@ class Transport:
             time.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
+    def once(self, request: Request) -> "httpx.Response":
+        """The answer of control to one attempt, whatever it says. Raises Unavailable where there is none."""
+        return self._once(request, self._settings.url)
+
+    def stream(self, path: str) -> Iterator[bytes]:
+        """A file, piece by piece. Raises the ModelyardError that the answer says, and Unavailable where it breaks
+        off."""
+        import httpx
+
+        try:
+            with self._http.stream("GET", self._settings.url + path) as response:
+                if response.status_code >= 400:
+                    response.read()
+                    raise error_of(response)
+                yield from response.iter_bytes(1 << 20)
+        except httpx.TransportError as error:
+            raise Unavailable(f"the connection to {self._settings.url} broke off ({type(error).__name__})") from error
+
     def file(self, path: str) -> bytes:
         """A file, whole. Raises the ModelyardError that the answer says."""
         response = self.raw(Request(method="GET", path=path))

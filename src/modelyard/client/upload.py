@@ -1,20 +1,29 @@
-"""Send a file, or a folder as one stored zip, as a stream: neither is ever held in memory."""
+"""Send a file, or a folder as one stored zip, as a stream: neither is ever held in memory.
+
+Large files go in parts: what is there stays there, so a broken connection or a restart of control costs one part.
+"""
 
 import os
 import tempfile
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, Final
 
-from modelyard.client.transport import Request, Transport
-from modelyard.errors import InvalidInput
+from modelyard.client.transport import Request, Transport, at, error_of
+from modelyard.errors import Conflict, DeadlineExceeded, InvalidInput, ModelyardError, NotFound, Unavailable
 
 Progress = Callable[[float, float, str], None]
 """done, total and what is being done."""
 
+IN_PARTS: Final = 64 << 20
+"""Files of this many bytes and more go in parts."""
 _PART = 1 << 20
+_REQUEST: Final = 256 << 20  # bytes of one part: a restart of control costs at most the reading of one
 _TIMEOUT = 3600.0
+_PATIENCE: Final = 60.0  # seconds without a byte that was taken
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 2.0
 
 
 def upload(transport: Transport, path: Path, progress: Progress) -> str:
@@ -30,12 +39,14 @@ def upload(transport: Transport, path: Path, progress: Progress) -> str:
 
 def _send(transport: Transport, path: Path, name: str, progress: Progress) -> str:
     size = path.stat().st_size
+    if size >= IN_PARTS:
+        return _Parts(transport, path, name, progress).send()
     answer = transport.send(
         Request(
             method="POST",
             path="/api/v1/uploads",
             query={"filename": name},
-            content=lambda: _parts(path, size, name, progress),
+            content=lambda: _read(path, 0, size, size, name, progress),
             headers={"Content-Type": "application/octet-stream", "Content-Length": str(size)},
             timeout=_TIMEOUT,
         )
@@ -43,17 +54,84 @@ def _send(transport: Transport, path: Path, name: str, progress: Progress) -> st
     return str(answer["id"])
 
 
-def _parts(path: Path, size: int, name: str, progress: Progress) -> Iterator[bytes]:
+class _Parts:
+    """One file on its way. It is given up after a minute in which nothing more was taken."""
+
+    def __init__(self, transport: Transport, path: Path, name: str, progress: Progress) -> None:
+        self._transport, self._path, self._name, self._progress = transport, path, name, progress
+        self._size = path.stat().st_size
+
+    def send(self) -> str:
+        body = {"filename": self._name, "size": self._size}
+        session = str(self._transport.post("/api/v1/uploads/sessions", body)["id"])
+        where = at("uploads", "sessions", session)
+        try:
+            self._send_all(where)
+            return str(self._transport.post(f"{where}/finish")["id"])
+        except BaseException as error:
+            self._give_up(where, error)
+            raise
+
+    def _send_all(self, where: str) -> None:
+        offset, since, pause = 0, time.monotonic(), _FIRST_PAUSE
+        while offset < self._size:
+            before = offset
+            try:
+                offset = self._part(where, offset)
+            except (Unavailable, DeadlineExceeded, Conflict) as error:
+                if time.monotonic() - since > _PATIENCE:
+                    raise
+                time.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+                offset = self._there(where, error)
+            if offset > before:
+                since, pause = time.monotonic(), _FIRST_PAUSE
+
+    def _part(self, where: str, offset: int) -> int:
+        """The offset after it."""
+        length = min(_REQUEST, self._size - offset)
+        request = Request(
+            method="PUT",
+            path=where,
+            query={"offset": str(offset)},
+            content=lambda: _read(self._path, offset, length, self._size, self._name, self._progress),
+            headers={"Content-Type": "application/octet-stream", "Content-Length": str(length)},
+            timeout=_TIMEOUT,
+        )
+        response = self._transport.once(request)
+        if response.status_code >= 400:
+            raise error_of(response)
+        return int(response.json()["offset"])
+
+    def _there(self, where: str, error: ModelyardError) -> int:
+        """How much control has. Raises the error where it does not come back."""
+        try:
+            return int(self._transport.get(where)["offset"])
+        except Unavailable:
+            raise error from None
+
+    def _give_up(self, where: str, error: BaseException) -> None:
+        """Control forgets an upload that nobody goes on with after a day; sooner where it can be told."""
+        if isinstance(error, Unavailable | NotFound):
+            return
+        try:
+            self._transport.send(Request(method="DELETE", path=where))
+        except ModelyardError:
+            return
+
+
+def _read(path: Path, start: int, length: int, size: int, name: str, progress: Progress) -> Iterator[bytes]:
     done = 0
     with path.open("rb") as f:
-        while part := f.read(_PART):
+        f.seek(start)
+        while done < length and (part := f.read(min(_PART, length - done))):
             done += len(part)
             yield part
-            progress(done, size, f"uploading {name}")
+            progress(start + done, size, f"uploading {name}")
 
 
 def _pack(folder: Path, target: IO[bytes]) -> None:
-    """Stored, not compressed: pictures do not shrink, and time is spent once."""
+    """Stored, not compressed: pictures and weights do not shrink, and time is spent once."""
     files = sorted(_files(folder))
     if not files:
         raise InvalidInput("there is no file in the folder", came=str(folder))
@@ -71,3 +149,19 @@ def _files(folder: Path) -> Iterator[Path]:
             path = Path(root, name)
             if not name.startswith(".") and path.is_file() and not path.is_symlink():
                 yield path
+
+
+def saved(transport: Transport, path: str, target: Path, progress: Progress) -> Any:
+    """Save an answer's body, as it comes, under another name until it is whole. How many bytes it has."""
+    partial = target.with_name(f".{target.name}.part")
+    try:
+        with partial.open("wb") as file:
+            done = 0
+            for part in transport.stream(path):
+                file.write(part)
+                done += len(part)
+                progress(done, done, f"saving {target.name}")
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return done

@@ -13,7 +13,10 @@ from modelyard.cluster.identity import MARKER, Identity, identify
 from modelyard.types.process import ProcessSpec
 
 _BASE_NAMES = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR",
-               "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")  # fmt: skip
+               "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES",
+               "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy",
+               "all_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # fmt: skip
+_BASE_PREFIXES = ("LC_", "PIP_", "HF_")  # environments and imports come from where the machine is set to
 _POLL = 0.05  # seconds, where the kernel cannot tell of an end
 
 
@@ -86,7 +89,7 @@ def start(spec: ProcessSpec, marker: str) -> Handle:
 
 def environment(spec: ProcessSpec, marker: str) -> dict[str, str]:
     """The whole environment of a process."""
-    base = {k: v for k, v in os.environ.items() if k in _BASE_NAMES or k.startswith("LC_")}
+    base = {k: v for k, v in os.environ.items() if k in _BASE_NAMES or k.startswith(_BASE_PREFIXES)}
     base |= {"PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}  # the folder it runs in is no source of modules
     return base | spec.env | {MARKER: marker}
 

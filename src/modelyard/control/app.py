@@ -9,11 +9,40 @@ from starlette.types import ASGIApp
 from modelyard.control import answers
 from modelyard.control.door import Door
 from modelyard.control.platform import Platform
-from modelyard.control.routes import datasets, deployments, internal, keys, models, runs, status, uploads
+from modelyard.control.routes import (
+    datasets,
+    deployments,
+    environments,
+    external_runs,
+    imports,
+    internal,
+    keys,
+    mlflow,
+    models,
+    runs,
+    status,
+    uploads,
+)
 from modelyard.control.services.keys import authenticate
 from modelyard.version import __version__
 
-_ROUTERS = tuple(m.router for m in (status, uploads, datasets, runs, models, deployments, keys, internal))
+_ROUTERS = tuple(
+    m.router
+    for m in (
+        status,
+        uploads,
+        datasets,
+        external_runs,
+        runs,
+        imports,
+        models,
+        deployments,
+        environments,
+        keys,
+        mlflow,
+        internal,
+    )
+)
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 

@@ -182,19 +182,24 @@ def _untouched(columns: dict[str, str], schema: Schema | None) -> dict[str, Any]
 
 
 def _texts(subject: Subject, job: Job, task: str) -> Adapted:
-    """The framework's file has made the tokenizer's part; what is left is what the answers mean."""
-    feeds = tuple(
-        InputAdapter(name=t.name, sources=("text",), layout="tokens") for t in subject.tensors.inputs
-    )
+    """The framework's file has brought the tokenizer and named the tensors as the task does; what is left is what the
+    classes are called."""
+    if subject.task != task:
+        raise InvalidInput(
+            f"this model cannot do {task}",
+            came=subject.task or "a model without a tokenizer",
+            allowed="a Hugging Face model with its tokenizer: log_model(model, tokenizer=tokenizer)",
+        )
+    labels: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
     if task == "text-classification":
-        return _classifier(subject, job, task, subject.preprocessing, feeds, ())
-    output = _only_output(subject, task)
-    answer = OutputAdapter(name="embedding", source=output.name)
+        labels, said = _labels(subject, job, _width(_golden_output(subject)))
     return Adapted(
         task=task,
-        signature=tasks.load(task).signature(subject.preprocessing, ()),
+        signature=tasks.load(task).signature(subject.preprocessing, labels),
         preprocessing=subject.preprocessing,
-        adapter=Adapter(inputs=feeds, outputs=(answer,)),
+        labels=labels,
+        notes=said,
     )
 
 

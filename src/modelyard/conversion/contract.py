@@ -73,10 +73,13 @@ Save = Callable[[Path], str]
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """One way to write the model. `format` is a key of `engines.ENGINES`."""
+    """One way to write the model. `format` is a key of `engines.ENGINES`. `tensors` and `golden` stand in the place of
+    the subject's where this form takes other dtypes."""
 
     format: str
     save: Save
+    tensors: Signature | None = None
+    golden: Sequence[GoldenSet] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,10 +109,28 @@ class Subject:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """A model that no engine here runs: kept as it came, with why it cannot be deployed and what can.
+
+    signature  what callers would send and get, as far as it is known
+    form       how its files come into the package, and what they are
+    """
+
+    task: str
+    signature: Signature
+    form: Form
+    refusal: str
+    net: NetRef
+    labels: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
 class Framework(Protocol):
     """A module of conversion/: one file a framework."""
 
-    def subject(self, model: Any, job: Job) -> Subject:
+    def subject(self, model: Any, job: Job) -> Subject | Stored:
         """Raises InvalidInput where the model or the example cannot be used, MissingExtra."""
         ...
 

@@ -15,7 +15,7 @@ import msgspec
 from modelyard import engines, packages
 from modelyard.conversion import table
 from modelyard.conversion.adapting import Adapted, adapt
-from modelyard.conversion.contract import Context, Form, Framework, Job, Options, Origin, Subject
+from modelyard.conversion.contract import Context, Form, Framework, Job, Options, Origin, Stored, Subject
 from modelyard.conversion.reasons import reason
 from modelyard.engines import parity
 from modelyard.engines.table import open_engine
@@ -84,6 +84,8 @@ def _package(framework: Framework, model: Any, out: Path, options: Options, exam
     with tempfile.TemporaryDirectory(prefix="modelyard-conversion-") as work:
         job = Job(options=options, example=example, origin=origin, work=Path(work))
         subject = framework.subject(model, job)
+        if isinstance(subject, Stored):
+            return _store(subject, out, options, context)
         adapted = adapt(subject, job)
         return _Attempts(subject, adapted, options, context).first(Path(work), out)
 
@@ -110,9 +112,9 @@ class _Attempts:
 
     def _try(self, form: Form, folder: Path) -> Manifest:
         kept: Golden | None = None
-        if self._subject.golden:
-            kept = golden.write_sets(folder, self._subject.golden)
-        manifest = self._manifest(form.format, form.save(folder), kept)
+        if sets := form.golden or self._subject.golden:
+            kept = golden.write_sets(folder, sets)
+        manifest = self._manifest(form, form.save(folder), kept)
         engine = open_engine(folder, manifest, engines.EngineOptions())
         parity.replay(engine, folder, manifest)
         return manifest
@@ -145,15 +147,15 @@ class _Attempts:
             return ParityMismatch(f"no form of the model answers as it does itself: {why}")
         return InvalidInput(f"the model cannot be packaged: {why}")
 
-    def _manifest(self, format: str, entry: str, kept: Golden | None) -> Manifest:
+    def _manifest(self, form: Form, entry: str, kept: Golden | None) -> Manifest:
         adapted, subject = self._adapted, self._subject
         return Manifest(
             task=adapted.task,
             signature=adapted.signature,
-            tensors=subject.tensors,
+            tensors=form.tensors or subject.tensors,
             preprocessing=adapted.preprocessing,
             labels=adapted.labels,
-            formats={format: entry},
+            formats={form.format: entry},
             net=subject.net,
             golden=kept,
             lineage=self._context.lineage,
@@ -161,6 +163,33 @@ class _Attempts:
             environment=_environment(subject.libraries),
             adapter=adapted.adapter,
         )
+
+
+def _store(stored: Stored, out: Path, options: Options, context: Context) -> Packaged:
+    """The files go straight to where they stay: they may be hard links, which do not cross disks."""
+    out.mkdir(parents=True)
+    try:
+        entry = stored.form.save(out)
+        manifest = Manifest(
+            task=stored.task,
+            signature=stored.signature,
+            tensors=stored.signature,
+            labels=stored.labels,
+            formats={stored.form.format: entry},
+            net=stored.net,
+            lineage=context.lineage,
+            licence=options.licence,
+            environment=_environment(stored.libraries),
+            refusal=stored.refusal,
+        )
+        if stored.notes:
+            manifest = msgspec.structs.replace(manifest, notes=stored.notes)
+        written = packages.write(out, manifest)
+    except BaseException:
+        shutil.rmtree(out)
+        raise
+    context.say(f"stored, and not deployable: {stored.refusal}")
+    return Packaged(manifest=written, format=stored.form.format, notes=stored.notes)
 
 
 def _environment(libraries: Sequence[str]) -> dict[str, str]:

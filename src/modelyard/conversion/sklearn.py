@@ -1,7 +1,8 @@
 """scikit-learn estimators and pipelines: ONNX through skl2onnx where it answers alike, else skops.
 
 A pipeline that was fitted on a data frame and picks columns by name (ColumnTransformer) is fed column by column,
-texts as they are; any other is fed a matrix of float32.
+texts as they are; any other is fed a matrix. ONNX is fed float32, and held to what the estimator answers to float64:
+a tree whose thresholds fall between the two is served by scikit-learn itself.
 """
 
 import warnings
@@ -13,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from modelyard.conversion import onnx_graph
-from modelyard.conversion.contract import Form, Job, Subject
+from modelyard.conversion.contract import Form, Job, Save, Subject
 from modelyard.conversion.examples import enough_rows
 from modelyard.engines.skops import ask
 from modelyard.errors import InvalidInput, MissingExtra
@@ -39,15 +40,16 @@ def subject(model: Any, job: Job) -> Subject:
     inputs = enough_rows(inputs)
     output = _output(model)
     answers = {output: ask(model, inputs, output)}
-    tensors = Signature(
-        inputs=tuple(onnx_graph.spec_of(name, a) for name, a in inputs.items()),
-        outputs=(onnx_graph.spec_of(output, answers[output]),),
+    narrow = {name: a if a.dtype == object else a.astype(np.float32) for name, a in inputs.items()}
+    tensors = _signature(narrow, answers)
+    exact = Form(
+        format="skops", save=_native(model), tensors=_signature(inputs, answers), golden=[(inputs, answers)]
     )
     classes = tuple(_class_name(c) for c in getattr(model, "classes_", ())) if output != "prediction" else ()
     return Subject(
         tensors=tensors,
-        golden=[(inputs, answers)],
-        forms=_forms(model, inputs, tensors),
+        golden=[(narrow, answers)],
+        forms=(Form(format="onnx", save=_exported(model, narrow, tensors)), exact),
         net=NetRef(name=_name(model), framework="sklearn"),
         classes=classes,
         columns=columns,
@@ -130,7 +132,7 @@ def _steps(model: Any) -> list[Any]:
 
 def _column(column: Any) -> Array:
     if column.dtype.kind in "iufb":
-        return np.asarray(column, np.float32).reshape(-1, 1)
+        return np.asarray(column, np.float64).reshape(-1, 1)
     cells = np.empty((len(column), 1), object)
     cells[:, 0] = ["" if c is None or c != c else str(c).encode() for c in column.tolist()]
     cells[:, 0] = [c if isinstance(c, bytes) else b"" for c in cells[:, 0]]
@@ -139,7 +141,7 @@ def _column(column: Any) -> Array:
 
 def _matrix(example: Any, model: Any) -> Array:
     try:
-        matrix = np.asarray(example, np.float32)
+        matrix = np.asarray(example, np.float64)
     except (TypeError, ValueError):
         raise InvalidInput(
             "an estimator that was fitted on arrays takes numbers",
@@ -163,15 +165,26 @@ def _drawn(model: Any, names: tuple[str, ...]) -> Array:
         raise InvalidInput(
             "nothing says what the estimator takes", allowed="example=x_test, as it was fitted with"
         )
-    return np.random.default_rng(0).normal(size=(64, int(width))).astype(np.float32)
+    return np.random.default_rng(0).normal(size=(64, int(width)))
 
 
-def _forms(model: Any, inputs: Mapping[str, Array], tensors: Signature) -> tuple[Form, ...]:
-    def exported(folder: Path) -> str:
+def _signature(inputs: Mapping[str, Array], answers: Mapping[str, Array]) -> Signature:
+    return Signature(
+        inputs=tuple(onnx_graph.spec_of(name, a) for name, a in inputs.items()),
+        outputs=tuple(onnx_graph.spec_of(name, a) for name, a in answers.items()),
+    )
+
+
+def _exported(model: Any, inputs: Mapping[str, Array], tensors: Signature) -> Save:
+    def save(folder: Path) -> str:
         (folder / "model.onnx").write_bytes(_to_onnx(model, inputs, tensors))
         return "model.onnx"
 
-    def native(folder: Path) -> str:
+    return save
+
+
+def _native(model: Any) -> Save:
+    def save(folder: Path) -> str:
         try:
             import skops.io as skops
         except ImportError as error:
@@ -179,7 +192,7 @@ def _forms(model: Any, inputs: Mapping[str, Array], tensors: Signature) -> tuple
         skops.dump(model, folder / "model.skops")
         return "model.skops"
 
-    return (Form(format="onnx", save=exported), Form(format="skops", save=native))
+    return save
 
 
 def _to_onnx(model: Any, inputs: Mapping[str, Array], tensors: Signature) -> bytes:

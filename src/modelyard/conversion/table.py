@@ -9,6 +9,7 @@ from modelyard.errors import InvalidInput, UnknownName
 FRAMEWORKS: Final[dict[str, str]] = {
     "onnx.onnx_ml_pb2.ModelProto": "modelyard.conversion.onnx",
     "transformers.modeling_utils.PreTrainedModel": "modelyard.conversion.transformers",
+    "transformers.pipelines.base.Pipeline": "modelyard.conversion.transformers",
     "keras.src.models.model.Model": "modelyard.conversion.keras",
     "tensorflow.python.module.module.Module": "modelyard.conversion.tensorflow",
     "tensorflow.python.trackable.base.Trackable": "modelyard.conversion.tensorflow",
@@ -33,7 +34,9 @@ FORMATS: Final[dict[str, str]] = {
 
 def framework_of(model: Any) -> Framework:
     """Raises InvalidInput for what no framework here made."""
-    bases = {f"{cls.__module__}.{cls.__qualname__}" for cls in type(model).__mro__}
+    if isinstance(model, tuple) and model:  # a Hugging Face model and its tokenizer
+        return _with_tokenizer(model[0])
+    bases = _bases(model)
     for base, module in FRAMEWORKS.items():
         if base in bases:
             return cast(Framework, importlib.import_module(module))
@@ -43,6 +46,20 @@ def framework_of(model: Any) -> Framework:
         allowed="torch.nn.Module, keras.Model, a TensorFlow SavedModel, a fitted scikit-learn estimator or"
         " pipeline, onnx.ModelProto, a Hugging Face model",
     )
+
+
+def _bases(model: Any) -> set[str]:
+    return {f"{cls.__module__}.{cls.__qualname__}" for cls in type(model).__mro__}
+
+
+def _with_tokenizer(model: Any) -> Framework:
+    if "transformers.modeling_utils.PreTrainedModel" not in _bases(model):
+        raise InvalidInput(
+            "a tokenizer goes with a Hugging Face model",
+            came=f"{type(model).__module__}.{type(model).__qualname__}",
+            allowed="transformers.PreTrainedModel",
+        )
+    return cast(Framework, importlib.import_module(FRAMEWORKS["transformers.modeling_utils.PreTrainedModel"]))
 
 
 def loader_of(format: str) -> Any:

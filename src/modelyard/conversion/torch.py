@@ -22,7 +22,7 @@ from modelyard.packages.golden import Array
 from modelyard.types.package import NetRef
 from modelyard.types.tensor import Signature
 
-_QUIET: Final = ("onnxscript", "torch.onnx._internal.exporter._registration")
+QUIET: Final = ("onnxscript", "torch.onnx._internal.exporter._registration")
 
 
 def load(path: Path) -> Any:
@@ -219,7 +219,7 @@ def _export(model: Any, args: Any, path: Path, inputs: list[str], outputs: list[
         import onnxscript  # noqa: F401  what the exporter needs and does not name
     except ImportError as error:
         raise MissingExtra("onnxscript", "torch") from error
-    for name in _QUIET:
+    for name in QUIET:
         logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter's own calls; parity finds what they are about

@@ -8,7 +8,7 @@ both      error
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NamedTuple, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -104,6 +104,14 @@ class Prepared(Protocol):
     """The part of a task's fitted preprocessing that dialects call."""
 
     def decode(self, columns: Mapping[str, Any]) -> dict[str, Array]: ...
+
+
+@runtime_checkable
+class Limiting(Protocol):
+    """A `Prepared` whose samples can be longer than its model takes."""
+
+    def limited(self, arrays: Mapping[str, Array], parameters: Mapping[str, Any]) -> dict[str, Array]:
+        """The arrays as a request's parameters want long samples handled. Raises InvalidInput."""
 
 
 class Task(Protocol):

@@ -12,6 +12,7 @@ from modelyard.dialects.contract import (
     Array,
     Call,
     Catalog,
+    Limiting,
     Match,
     Operation,
     Paths,
@@ -62,7 +63,8 @@ class HuggingFace:
         media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if _is_json(request.body, media):
             return _parse_json(request.body, model)
-        return _call(model.task.sample(bytes(request.body)), model, _Reply(single=True, parameters={}))
+        single = model.task.name not in _OWN_LIST
+        return _call(model.task.sample(bytes(request.body)), model, _Reply(single=single, parameters={}))
 
     def render(self, call: Call, outputs: Mapping[str, Array], model: Served) -> Response:
         reply: _Reply = call.reply
@@ -80,12 +82,26 @@ _TABLE: Final = {
 }
 
 
+_OWN_LIST: Final = ("text-classification", "feature-extraction")
+"""Tasks whose answer to one value is a list of one, as Hugging Face's servers answer: the client takes the first
+of it, or makes [1, width] of it."""
+
+
 class _Body(Struct):
-    """Other members, as the older `options`, are ignored as Hugging Face's own server does."""
+    """Other members, as the older `options`, are ignored as Hugging Face's own server does. The last ones are
+    parameters of feature-extraction, which its client sends here and not below `parameters`."""
 
     inputs: Any = UNSET
     table: dict[str, Any] | UnsetType = UNSET
     parameters: dict[str, Any] | None = None
+    normalize: Any = None
+    truncate: Any = None
+    truncation_direction: Any = None
+    prompt_name: Any = None
+    dimensions: Any = None
+
+
+_BESIDE: Final = ("normalize", "truncate", "truncation_direction", "prompt_name", "dimensions")
 
 
 class _Reply(Struct):
@@ -110,15 +126,22 @@ def _is_json(body: memoryview, media: str) -> bool:
 
 def _parse_json(text: memoryview, model: Served) -> Call:
     body = _decode(text)
-    parameters = body.parameters or {}
+    parameters = _parameters(body, model.task.name)
     if body.table is not UNSET:
         inputs: Any = body.table
     elif body.inputs is not UNSET:
         inputs = body.inputs
     else:
         raise InvalidInput("the body has no inputs", allowed='{"inputs": ..., "parameters": {...}}')
-    single = not isinstance(inputs, dict | list)
+    single = not isinstance(inputs, dict | list) and model.task.name not in _OWN_LIST
     return _call(model.task.sample(inputs), model, _Reply(single=single, parameters=parameters))
+
+
+def _parameters(body: _Body, task: str) -> dict[str, Any]:
+    given = body.parameters or {}
+    if task != "feature-extraction":
+        return given
+    return {n: v for n in _BESIDE if (v := getattr(body, n)) is not None} | given
 
 
 def _decode(text: memoryview) -> _Body:
@@ -130,7 +153,9 @@ def _decode(text: memoryview) -> _Body:
         ) from None
     except msgspec.DecodeError as error:
         raise InvalidInput("the body is not a request", came=str(error)) from None
-    if _deeper_than(MAX_DEPTH, (body.inputs, body.table, body.parameters)):
+    if _deeper_than(
+        MAX_DEPTH, (body.inputs, body.table, body.parameters, *(getattr(body, n) for n in _BESIDE))
+    ):
         raise InvalidInput("the body is nested too deep", allowed=f"{MAX_DEPTH} levels")
     return body
 
@@ -155,4 +180,6 @@ def _inside(value: Any) -> list[Any]:
 
 def _call(columns: dict[str, Any], model: Served, reply: _Reply) -> Call:
     arrays = model.prepared.decode(columns)
+    if reply.parameters and isinstance(model.prepared, Limiting):
+        arrays = model.prepared.limited(arrays, reply.parameters)
     return Call(arrays, rows_of(arrays), reply)

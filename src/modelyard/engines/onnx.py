@@ -19,9 +19,10 @@ _log = logging.getLogger(__name__)
 
 
 class OnnxEngine:
-    """An open session whose output names are bound once."""
+    """An open session whose output names are bound once. `rows` is the one batch that it takes, or None."""
 
     def __init__(self, session: Any, outputs: tuple[str, ...]) -> None:
+        self.rows = _fixed_rows(session)
         self._run = session.run
         self._outputs = list(outputs)
 
@@ -45,8 +46,31 @@ class TextOnnxEngine(OnnxEngine):
         return {name: _encoded(a) if a.dtype.kind in "OU" else a for name, a in outputs.items()}
 
 
-def create(path: Path, tensors: Signature, options: EngineOptions) -> OnnxEngine:
-    """Open an ONNX file.
+class PartsEngine:
+    """Of a model whose first axis is fixed: so many rows at a time, the last part filled up."""
+
+    def __init__(self, engine: OnnxEngine, rows: int) -> None:
+        self._engine, self._rows = engine, rows
+
+    def run(self, inputs: Tensors) -> dict[str, Array]:
+        """See `engines.contract.Engine.run`."""
+        count, rows = len(next(iter(inputs.values()))), self._rows
+        places = np.minimum(np.arange(-(-count // rows) * rows), count - 1)
+        parts = [
+            self._engine.run({name: array[places[at : at + rows]] for name, array in inputs.items()})
+            for at in range(0, len(places), rows)
+        ]
+        return {name: np.concatenate([part[name] for part in parts])[:count] for name in parts[0]}
+
+
+def create(path: Path, tensors: Signature, options: EngineOptions) -> OnnxEngine | PartsEngine:
+    """Open an ONNX file, whatever number of rows it takes. Raises as `open_whole` does."""
+    engine = open_whole(path, tensors, options)
+    return engine if engine.rows is None else PartsEngine(engine, engine.rows)
+
+
+def open_whole(path: Path, tensors: Signature, options: EngineOptions) -> OnnxEngine:
+    """The same that runs no other number of rows than the model takes.
 
     Raises:
         InvalidInput: not an ONNX model, an unknown operator, or other inputs and outputs than `tensors`.
@@ -61,6 +85,13 @@ def create(path: Path, tensors: Signature, options: EngineOptions) -> OnnxEngine
     _check_names("outputs", [o.name for o in session.get_outputs()], list(outputs), exact=False)
     texts = any(t.datatype == "BYTES" for t in (*tensors.inputs, *tensors.outputs))
     return (TextOnnxEngine if texts else OnnxEngine)(session, outputs)
+
+
+def _fixed_rows(session: Any) -> int | None:
+    """The length of the inputs' first axis where it is fixed."""
+    first = [i.shape[0] for i in session.get_inputs() if i.shape]
+    fixed = {size for size in first if isinstance(size, int)}
+    return fixed.pop() if len(fixed) == 1 else None
 
 
 def _session(path: Path, options: EngineOptions) -> Any:

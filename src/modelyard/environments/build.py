@@ -18,7 +18,6 @@ import time
 import venv
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +34,8 @@ Say = Callable[[str], None]
 
 SECONDS: Final = 1800.0
 _LAST_LINES: Final = 40
+_PAUSE: Final = 0.1  # seconds between two looks at an environment that another builds
+_SAID_EVERY: Final = 50
 _BEHIND: Final = "modelyard-platform.pth"
 _NOT_OURS: Final = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_REQUIREMENT", "PIP_NO_DEPS")
 _NO_WHEEL: Final = re.compile(r"No matching distribution found for (.+)")
@@ -59,14 +60,20 @@ def ensure(environments: Path, text: str, say: Say, *, seconds: float = SECONDS)
     lines, digest = lines_of(text), digest_of(text)
     environments.mkdir(parents=True, exist_ok=True, mode=0o700)
     patience = _Patience(say, time.monotonic() + seconds)
-    stale_will_do = False
+    folder, stale_will_do = environments / digest, False
     while True:
-        with shelf.held(environments, digest, alone=False) as lock:
-            if _is_whole(environments / digest) and (stale_will_do or _is_fresh(environments / digest)):
-                _keep(lock)
-                break
-        stale_will_do = not _build_alone(environments, digest, lines, patience)
-    shelf.touch(environments / digest)
+        try:
+            with shelf.held(environments, digest, alone=False) as lock:
+                if _is_whole(folder) and (stale_will_do or _is_fresh(folder)):
+                    _keep(lock)
+                    break
+            with shelf.held(environments, digest, alone=True) as lock:
+                stale_will_do = not _build_or_renew(folder, lines, patience, lock)
+        except Conflict:
+            stale_will_do = _is_whole(folder)  # something runs in it
+            if not stale_will_do:
+                patience.wait("waiting for the environment, which another builds")
+    shelf.touch(folder)
     return python_of(environments, digest)
 
 
@@ -74,11 +81,21 @@ class _Patience:
     """Who hears of the work, and until when it may take."""
 
     def __init__(self, say: Say, deadline: float) -> None:
-        self.say, self.deadline = say, deadline
+        self.say, self._deadline = say, deadline
+        self._waits = 0
 
     @property
     def left(self) -> float:
-        return max(self.deadline - time.monotonic(), 0.0)
+        return max(self._deadline - time.monotonic(), 0.0)
+
+    def wait(self, why: str) -> None:
+        """A moment. It is said now and then: who hears it may raise. Raises DeadlineExceeded."""
+        self._waits += 1
+        if self._waits % _SAID_EVERY == 2:  # at once it may only be looked at
+            self.say(why)
+        if self.left == 0.0:
+            raise DeadlineExceeded("building the environment took too long")
+        time.sleep(_PAUSE)
 
 
 def _is_whole(folder: Path) -> bool:
@@ -100,25 +117,33 @@ def _keep(lock: int) -> None:
     _held.append(kept)
 
 
-def _build_alone(environments: Path, digest: str, lines: tuple[str, ...], patience: _Patience) -> bool:
-    """Whether it was built; else another builds it, whose end was waited for, or something runs in it."""
-    folder = environments / digest
+def _build_or_renew(folder: Path, lines: tuple[str, ...], patience: _Patience, lock: int) -> bool:
+    """Whether it is as it should be now. One that was built on other libraries of the platform is built anew, for
+    they may no longer give what it leaves to them; where that cannot be, it is used as it was."""
+    if not _is_whole(folder):
+        _build(folder, lines, patience, lock)
+        return True
+    if _is_fresh(folder):
+        return True
+    before = folder.with_name(f"{folder.name}.before")
+    shutil.rmtree(before, ignore_errors=True)
+    folder.rename(before)
     try:
-        with shelf.held(environments, digest, alone=True, wait=False) as lock:
-            return (
-                _refresh(folder, lines, patience, lock)
-                if _is_whole(folder)
-                else _build(folder, lines, patience, lock)
-            )
-    except Conflict:
-        if not _is_whole(folder):
-            patience.say("waiting for the environment, which another builds")
-            with shelf.held(environments, digest, alone=False):
-                pass  # it is built now, or its builder has failed: then it is our turn
+        patience.say("the platform's own libraries have changed")
+        _build(folder, lines, patience, lock)
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        before.rename(folder)
+        if not isinstance(error, InvalidInput | Unavailable):
+            raise
+        patience.say(f"the environment stays as it was: {error}")
         return False
+    shutil.rmtree(before, ignore_errors=True)
+    return True
 
 
-def _build(folder: Path, lines: tuple[str, ...], patience: _Patience, lock: int) -> bool:
+def _build(folder: Path, lines: tuple[str, ...], patience: _Patience, lock: int) -> None:
+    """From nothing: what was installed before could run code in the Python that pip runs in."""
     began = time.monotonic()
     patience.say(f"building the environment {folder.name[:12]} of {len(lines)} requirements")
     try:
@@ -127,26 +152,11 @@ def _build(folder: Path, lines: tuple[str, ...], patience: _Patience, lock: int)
         _lay_platform_behind(folder)
         write_atomic(folder / shelf.REQUIREMENTS, "".join(f"{line}\n" for line in lines).encode())
         _install(folder, lines, patience, lock)
+        _link_python(folder)
         _write_made(folder, lines, time.monotonic() - began)
     except OSError as error:
         raise Unavailable(f"the environment cannot be written: {error.strerror}") from error
     patience.say(f"the environment is ready after {time.monotonic() - began:.1f} s")
-    return True
-
-
-def _refresh(folder: Path, lines: tuple[str, ...], patience: _Patience, lock: int) -> bool:
-    """What the platform's libraries no longer give is added. Where that cannot be, it is used as it is."""
-    if _is_fresh(folder):
-        return True
-    began = time.monotonic()
-    patience.say("the platform's own libraries have changed: looking again at the environment")
-    try:
-        _install(folder, lines, patience, lock)
-    except (InvalidInput, Unavailable) as error:
-        patience.say(f"the environment stays as it was built: {error}")
-        return False
-    _write_made(folder, lines, time.monotonic() - began)
-    return True
 
 
 def _lay_platform_behind(folder: Path) -> None:
@@ -155,6 +165,15 @@ def _lay_platform_behind(folder: Path) -> None:
     (own / _BEHIND).write_text(
         "".join(f"import site; site.addsitedir({os.fspath(p)!r})\n" for p in _platform_folders())
     )
+
+
+def _link_python(folder: Path) -> None:
+    """Again: a wheel may have brought a script of that name."""
+    base = os.path.realpath(sys.executable)
+    for name in ("python", "python3", f"python3.{sys.version_info[1]}"):
+        path = folder / "bin" / name
+        path.unlink(missing_ok=True)
+        path.symlink_to(base)
 
 
 def _install(folder: Path, lines: tuple[str, ...], patience: _Patience, lock: int) -> None:

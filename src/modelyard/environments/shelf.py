@@ -103,26 +103,27 @@ def touch(folder: Path) -> None:
 
 def remove(environments: Path, digest: str) -> None:
     """Raises Conflict where it is being built, or something runs in it."""
-    with held(environments, digest, alone=True, wait=False):
+    with held(environments, digest, alone=True):
         folder = environments / digest
         (folder / MADE).unlink(missing_ok=True)  # first: what is half removed is not taken for whole
         shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(environments / f"{digest}.before", ignore_errors=True)
         _lock_of(environments, digest).unlink(missing_ok=True)
 
 
 @contextmanager
-def held(environments: Path, digest: str, *, alone: bool, wait: bool = True) -> Iterator[int]:
+def held(environments: Path, digest: str, *, alone: bool) -> Iterator[int]:
     """Hold an environment; the descriptor that does it, for who wants to hold it longer (os.dup). Raises Conflict
-    where another holds it and `wait` is false."""
-    descriptor = _lock(_lock_of(environments, digest), alone, wait)
+    where another holds it."""
+    descriptor = _lock(_lock_of(environments, digest), alone)
     try:
         yield descriptor
     finally:
         os.close(descriptor)
 
 
-def _lock(path: Path, alone: bool, wait: bool) -> int:
-    kind = (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | (0 if wait else fcntl.LOCK_NB)
+def _lock(path: Path, alone: bool) -> int:
+    kind = (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -135,7 +136,7 @@ def _lock(path: Path, alone: bool, wait: bool) -> int:
         except BaseException:
             os.close(descriptor)
             raise
-        os.close(descriptor)  # it was removed while we waited
+        os.close(descriptor)  # it was removed at this moment
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

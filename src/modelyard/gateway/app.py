@@ -4,6 +4,7 @@ else.
 A prediction's body is passed on unread. Errors of every kind become the dialect's error shape here.
 """
 
+import asyncio
 import itertools
 import json
 import logging
@@ -11,7 +12,7 @@ import re
 import secrets
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from modelyard import dialects
@@ -29,6 +30,8 @@ from modelyard.gateway.bodies import Body, Budget, CallerGone
 from modelyard.gateway.deployments import Deployment, Deployments, TenantCatalog, Version
 from modelyard.gateway.keys import Keys, require
 from modelyard.gateway.limits import Limits
+from modelyard.gateway.passing import PREFIXES, Passing, as_bearer, check_path, passed
+from modelyard.gateway.passing import error_body as passed_error
 from modelyard.serving import frames
 from modelyard.serving.frames import Answer
 from modelyard.serving.link import Link, ReplicaLost
@@ -44,6 +47,8 @@ _SANE_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}").fullmatch
 _MATCHES: Final = 4096  # paths remembered
 _LOGGED: Final = 100  # failures a second that get a line
 _RETRY_AFTER: Final = "1"
+_REACHING: Final = 0.5  # seconds that a request waits for a replica that is ready and not reached yet
+_REACHING_PAUSE: Final = 0.01
 
 _log = logging.getLogger(__name__)
 
@@ -51,8 +56,9 @@ _log = logging.getLogger(__name__)
 class Gateway:
     """ASGI 3. `update` gives it a snapshot; until then it answers 503 to all that needs a key."""
 
-    def __init__(self, deployments: Deployments, limits: Limits) -> None:
+    def __init__(self, deployments: Deployments, limits: Limits, passing: Passing | None = None) -> None:
         self._deployments = deployments
+        self._passing = passing
         self._budget = Budget(limits)
         self._limits = limits
         self._keys: Keys | None = None
@@ -72,6 +78,8 @@ class Gateway:
         came = headers.get(b"x-request-id")
         request_id = came if came is not None and _SANE_ID(came) else self._new_id()
         try:
+            if scope["path"].startswith(PREFIXES):
+                return await self._pass(scope, headers, receive, send, request_id)
             status, answered, body = await self._answer(scope, headers, receive, request_id)
         except CallerGone:
             return
@@ -103,6 +111,20 @@ class Gateway:
             response = await self._from_catalog(match, headers, receive)
         return response.status, _headers(response), response.body
 
+    async def _pass(
+        self, scope: Message, headers: Headers, receive: Receive, send: Send, request_id: bytes
+    ) -> None:
+        """To control, where the key is good for it."""
+        line = passed(scope["path"])
+        if line is None or self._passing is None:
+            raise NotFound("no such path")
+        check_path(scope["raw_path"])
+        if line.scope:
+            self._admit({b"authorization": as_bearer(headers.get(b"authorization"))}, line.scope)
+        status = await self._passing.forward(scope, receive, send, request_id)
+        if status >= 400:
+            self._note(request_id, scope["method"], scope["path"], status, "refused_by_control")
+
     async def _predict(
         self, match: Match, headers: Headers, receive: Receive
     ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
@@ -127,7 +149,7 @@ class Gateway:
     ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         started = time.monotonic()
         left = bodies.seconds_left(deployment.timeout, headers.get(b"modelyard-timeout"))
-        version, link = _chosen(deployment, match)
+        version, link = deployment.choose(match.version) or await _soon(deployment, match, left)
         head = match.number, 0, _asked_headers(match, headers)
         try:
             answer = await link.ask(head, body.chunks, body.size, left)
@@ -183,7 +205,7 @@ class Gateway:
                 self._matches[key] = found
         return found
 
-    def _admit(self, headers: Headers, scope: str) -> KeyGrant:
+    def _admit(self, headers: Mapping[bytes, bytes | None], scope: str) -> KeyGrant:
         if self._keys is None:
             raise Unavailable("the gateway has not heard from control yet")
         grant = self._keys.grant(headers.get(b"authorization"))
@@ -252,6 +274,17 @@ def _chosen(deployment: Deployment, match: Match, avoid: Link | None = None) -> 
     return chosen
 
 
+async def _soon(deployment: Deployment, match: Match, left: float) -> tuple[Version, Link]:
+    """A replica that control calls ready, as soon as the gateway has reached it too: it was just deployed, or is
+    being started again. Raises Unavailable after half a second."""
+    until = time.monotonic() + min(_REACHING, left)
+    while deployment.lines and time.monotonic() < until:
+        await asyncio.sleep(_REACHING_PAUSE)
+        if (chosen := deployment.choose(match.version)) is not None:
+            return chosen
+    return _chosen(deployment, match)
+
+
 async def _again(
     deployment: Deployment,
     match: Match,
@@ -303,6 +336,8 @@ def _answer_headers(answer: Answer) -> list[tuple[bytes, bytes]]:
 
 
 def _error(path: str, status: int, code: str, message: str, request_id: str) -> Response:
+    if path.startswith(PREFIXES):
+        return Response(status, passed_error(code, message, request_id))
     dialect = dialects.of_path(path)
     if dialect is not None:
         return dialect.error(status, code, message, request_id)

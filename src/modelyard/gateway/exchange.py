@@ -4,6 +4,8 @@ import asyncio
 import http
 from typing import TYPE_CHECKING, Any, Final
 
+from modelyard.gateway.bodies import CallerGone
+
 if TYPE_CHECKING:
     from modelyard.gateway.http import Connection
 
@@ -24,10 +26,13 @@ class Exchange:
         "_head",
         "_paused",
         "_size",
+        "_streaming",
         "_waiter",
+        "_writable",
         "complete",
         "declared",
         "keep_alive",
+        "passed",
         "scope",
         "task",
     )
@@ -46,6 +51,9 @@ class Exchange:
         self._gone = False
         self._waiter: asyncio.Future[None] | None = None
         self._head: Message | None = None
+        self.passed = False  # its body may be as large as what is passed on may be
+        self._streaming: str | None = None
+        self._writable: asyncio.Future[None] | None = None
 
     async def receive(self) -> Message:
         """The next part of the body, or http.disconnect once the caller has gone or was refused."""
@@ -60,18 +68,21 @@ class Exchange:
         chunks, self._chunks, self._size = self._chunks, [], 0
         if self._paused:
             self._paused = False
-            self._connection.transport.resume_reading()
+            self._connection.resume_body(self)
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         return {"type": "http.request", "body": body, "more_body": not self.complete}
 
     async def send(self, message: Message) -> None:
-        """Answers are whole: one start, one body."""
+        """Most answers are whole: one start, one body. One with more bodies is written as it comes, with the
+        Content-Length that its headers say, else in chunks (RFC 9112, 7.1)."""
         if message["type"] == "http.response.start":
             self._head = message
             return
         head = self._head
-        if head is None or message.get("more_body"):
-            raise RuntimeError("an answer is one http.response.start and one http.response.body")
+        if head is None:
+            raise RuntimeError("an answer begins with http.response.start")
+        if message.get("more_body") or self._streaming is not None or message["type"] != "http.response.body":
+            return await self._stream(head, message)
         if self._gone:
             return
         self._gone = True
@@ -86,6 +97,50 @@ class Exchange:
         )
         self._connection.respond(self, data)
 
+    async def _stream(self, head: Message, message: Message) -> None:
+        """Raises CallerGone where nobody reads it any more."""
+        if self._gone:
+            raise CallerGone
+        if message["type"] == "http.response.abort":  # what the caller has must not look whole
+            self._connection.transport.abort()
+            return
+        if self._streaming is None:
+            self._connection.transport.write(self._begin_stream(head))
+        more = message.get("more_body", False)
+        data = self._framed(message.get("body", b""), last=not more)
+        if not more:
+            self._gone = True
+            return self._connection.respond(self, data)
+        self._connection.transport.write(data)
+        if self._connection.writing_paused:
+            self._writable = self._connection.shared.loop.create_future()
+            await self._writable
+        if self._gone:
+            raise CallerGone
+
+    def _begin_stream(self, head: Message) -> bytes:
+        if any(name == b"content-length" for name, _ in head["headers"]):
+            self._streaming = "length"
+        else:
+            self._streaming = "close" if self.scope["http_version"] == "1.0" else "chunked"
+        self.keep_alive = self.keep_alive and self.complete and self._streaming != "close"
+        extra = [(b"transfer-encoding", b"chunked")] if self._streaming == "chunked" else []
+        headers, date = [*head["headers"], *extra], self._connection.shared.date
+        return encode_head(head["status"], headers, date, keep_alive=self.keep_alive)
+
+    def _framed(self, body: bytes, *, last: bool) -> bytes:
+        if self.scope["method"] == "HEAD":
+            return b""
+        if self._streaming != "chunked":
+            return body
+        framed = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+        return framed + b"0\r\n\r\n" if last else framed
+
+    def resume_writing(self) -> None:
+        """The caller has read enough of what was written."""
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+
     def feed(self, body: bytes) -> None:
         if self._gone:
             return
@@ -93,7 +148,7 @@ class Exchange:
         self._size += len(body)
         if self._size > _HIGH_WATER and not self._paused:
             self._paused = True
-            self._connection.transport.pause_reading()
+            self._connection.pause_body(self)
         self._wake()
 
     def end(self) -> None:
@@ -104,6 +159,7 @@ class Exchange:
         self._gone = True
         self._chunks.clear()
         self._wake()
+        self.resume_writing()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -128,4 +184,13 @@ def encode(
     parts += (b"date: ", date, b"\r\n\r\n" if keep_alive else b"\r\nconnection: close\r\n\r\n")
     if not head_only:
         parts.append(body)
+    return b"".join(parts)
+
+
+def encode_head(status: int, headers: list[tuple[bytes, bytes]], date: bytes, *, keep_alive: bool) -> bytes:
+    """The head of an answer whose headers say how its body ends."""
+    parts = [_STATUS[status]]
+    for name, value in headers:
+        parts += (name, b": ", value, b"\r\n")
+    parts += (b"date: ", date, b"\r\n\r\n" if keep_alive else b"\r\nconnection: close\r\n\r\n")
     return b"".join(parts)

@@ -17,6 +17,7 @@ import httptools
 
 from modelyard.gateway.exchange import Exchange, encode
 from modelyard.gateway.limits import Limits
+from modelyard.gateway.passing import RAW_PREFIXES
 
 Message = dict[str, Any]
 Refusal = tuple[int, list[tuple[bytes, bytes]], bytes]
@@ -117,6 +118,7 @@ class Connection(asyncio.Protocol):
         "deadline",
         "shared",
         "transport",
+        "writing_paused",
     )
 
     _declared: int | None
@@ -135,6 +137,7 @@ class Connection(asyncio.Protocol):
         self._seen = False
         self._eof = False
         self._last = False
+        self.writing_paused = False
         self._begin()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -171,6 +174,8 @@ class Connection(asyncio.Protocol):
             self._refuse(refused)
         if self._phase != self._timed:
             self._arm()
+        elif self._parsing is not None and self._parsing.passed:
+            self._lengthen(len(data))
 
     def eof_received(self) -> bool:
         if self._phase == _BODY or (self._phase == _HEAD and self._seen):
@@ -180,11 +185,27 @@ class Connection(asyncio.Protocol):
         return self._active is not None  # it may have closed only its own side
 
     def pause_writing(self) -> None:
+        self.writing_paused = True
         self.deadline = self.shared.loop.time() + self.shared.limits.write_seconds
         self._timed = _WRITE
 
     def resume_writing(self) -> None:
+        self.writing_paused = False
         self._arm()
+        if self._active is not None:
+            self._active.resume_writing()
+
+    def pause_body(self, exchange: Exchange) -> None:
+        """More of the body has come than the application has taken; of one that is passed on, the caller's time
+        stands still."""
+        self.transport.pause_reading()
+        if exchange.passed and self._timed == _BODY:
+            self.deadline = inf
+
+    def resume_body(self, exchange: Exchange) -> None:
+        self.transport.resume_reading()
+        if exchange.passed and self._timed == _BODY:
+            self._arm()
 
     def on_message_begin(self) -> None:
         self._begin()
@@ -206,7 +227,7 @@ class Connection(asyncio.Protocol):
         if name == b"content-length":
             self._declared = length = _length(value)
             if length > limits.body:
-                raise _too_large(limits)
+                self._check_passed(length)
         elif name == b"expect":
             self._expect = value.lower() == b"100-continue"
 
@@ -215,6 +236,8 @@ class Connection(asyncio.Protocol):
         self._seen = False
         exchange = Exchange(self, self._scope(), self._declared, self._expect)
         exchange.keep_alive = self._parser.should_keep_alive() and not self.shared.closing
+        if exchange.scope["raw_path"].startswith(RAW_PREFIXES):
+            exchange.passed, self._body_left = True, self.shared.limits.passed_body
         self._parsing = exchange
         if self._active is None:
             self._start(exchange)
@@ -320,6 +343,21 @@ class Connection(asyncio.Protocol):
         self._active = exchange
         app = self.shared.app(exchange.scope, exchange.receive, exchange.send)
         exchange.task = self.shared.loop.create_task(app)
+
+    def _check_passed(self, length: int) -> None:
+        """A body that is larger than others may be. Raises _Refused."""
+        limits = self.shared.limits
+        if not self._url.startswith(RAW_PREFIXES):
+            raise _too_large(limits)
+        if length > limits.passed_body:
+            raise _Refused("too_large", f"the body is too large; allowed: {limits.passed_body} bytes")
+
+    def _lengthen(self, size: int) -> None:
+        """A large body may take its time as long as it comes with some speed."""
+        limits = self.shared.limits
+        latest = self.shared.loop.time() + limits.body_seconds
+        if self._timed == _BODY and self.deadline != inf:
+            self.deadline = min(self.deadline + size / limits.passed_rate, latest)
 
     def _arm(self) -> None:
         self._timed = self._phase

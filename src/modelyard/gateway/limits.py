@@ -10,6 +10,12 @@ class Limits:
     buffered   request bodies held for all callers together; past it requests are answered 503
     pipeline   requests that one connection may send ahead of its answers; past it the connection ends
     tick       how often deadlines are looked at: they are kept to this precision
+
+    Of what is passed on to control (`gateway.passing`):
+    passed_body      the largest body; control has a limit of its own
+    passed_rate      bytes a second that such a body must come with, once `body_seconds` have passed
+    passed_requests  how many are on their way at once
+    passed_seconds   for which control may be silent
     """
 
     url: int = 8 << 10
@@ -26,3 +32,7 @@ class Limits:
     linger_seconds: float = 2.0
     drain_seconds: float = 10.0
     tick: float = 0.1
+    passed_body: int = 64 << 30
+    passed_rate: int = 16 << 10
+    passed_requests: int = 128
+    passed_seconds: float = 120.0

@@ -11,6 +11,7 @@ from modelyard.gateway.deployments import Deployments
 from modelyard.gateway.fleet import Fleet
 from modelyard.gateway.http import Connections
 from modelyard.gateway.limits import Limits
+from modelyard.gateway.passing import Passing
 from modelyard.gateway.snapshot import Follower
 from modelyard.home import Home
 
@@ -44,7 +45,7 @@ async def serve(listener: socket.socket, control_url: str, token: str, home: Hom
         loop.add_signal_handler(number, stopped.set)
     fleet = Fleet()
     fleet.start()
-    gateway = Gateway(Deployments(fleet), limits)
+    gateway = Gateway(Deployments(fleet), limits, Passing(control_url, limits))
     kept = snapshot.load(home.gateway_snapshot)
     if kept is not None:
         gateway.update(kept)

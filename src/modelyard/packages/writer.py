@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from modelyard.packages.paths import regular_files
 from modelyard.types.package import MANIFEST_NAME, FileEntry, Manifest, encode_manifest
 
 
-def write(folder: Path, manifest: Manifest) -> Manifest:
+def write(folder: Path, manifest: Manifest, *, known: Mapping[str, FileEntry] | None = None) -> Manifest:
     """Make `folder` a package: fill `files` from what lies in it, make that durable, write model.json last.
 
-    A folder without model.json is no package, so a crash at any point leaves either none or a whole one.
+    A folder without model.json is no package, so a crash at any point leaves either none or a whole one. Files in
+    `known` were hashed and made durable before, and are not read again; whoever takes the package over compares.
 
     Returns:
         The manifest as it was written; its digest names the version.
@@ -26,7 +28,9 @@ def write(folder: Path, manifest: Manifest) -> Manifest:
         Corrupt: a link or a name that a package may not hold.
     """
     _check_finite(msgspec.to_builtins(manifest), "manifest")
-    entries = {name: _entry(folder / name) for name in sorted(regular_files(folder))}
+    present, known = regular_files(folder), known or {}
+    told = {n: e for n, e in known.items() if n in present and present[n].st_size == e.size}
+    entries = {name: told.get(name) or _entry(folder / name) for name in sorted(present)}
     for folder_name in sorted({(folder / name).parent for name in entries} | {folder}):
         sync_folder(folder_name)
     # Through JSON and back, so that the caller holds what a reader gets (0 becomes 0.0 in a float field).

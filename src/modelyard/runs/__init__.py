@@ -23,6 +23,7 @@ KINDS: Final[dict[str, str]] = {
     "train": "modelyard.runs.train",
     "evaluate": "modelyard.runs.evaluate",
     "script": "modelyard.runs.script",
+    "import": "modelyard.runs.import_model",
 }
 """Kind -> its module."""
 

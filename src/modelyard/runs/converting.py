@@ -45,7 +45,7 @@ def main(argv: list[str]) -> int:
     except ModelyardError as error:
         result = Result(error=error.to_dict())
     except ImportError as error:
-        result = Result(error=MissingExtra(str(error.name or "a library"), "train").to_dict())
+        result = Result(error=_missing(str(error.name or "a library"), spec.format).to_dict())
     except MemoryError:
         result = Result(
             error={"code": "out_of_memory", "message": "the conversion needed more memory than it may use"}
@@ -54,13 +54,22 @@ def main(argv: list[str]) -> int:
     return 0 if result.error is None else 1
 
 
+def _missing(name: str, format: str) -> ModelyardError:
+    if name.startswith("modelyard."):
+        return InvalidInput("nothing here converts this format", came=format)
+    return MissingExtra(name, "train")
+
+
 def convert(spec: Spec) -> Result:
     """The package at out/package. Raises what `conversion.package_file` does."""
     if spec.options.task is None and spec.guess is not None:
         try:
             return _convert(spec, msgspec.structs.replace(spec.options, task=spec.guess))
         except (InvalidInput, UnknownName) as error:
-            _say(f"not as {spec.guess}, which it looks like: {error.message}")
+            why = f"it looks like {spec.guess}, and more has to be said for that: {error.message}"
+            _say(why)
+            made = _convert(spec, spec.options)
+            return msgspec.structs.replace(made, notes=(why, *made.notes))
     return _convert(spec, spec.options)
 
 

@@ -129,7 +129,7 @@ class _Import:
 
     def _read_licence(self, card: Path) -> None:
         if self._licence == Options().licence:
-            from modelyard.types.cards import licence_of
+            from modelyard.packages.card import licence_of
 
             self._licence = licence_of(card.read_bytes()[: 1 << 20]) or self._licence
 
@@ -171,7 +171,7 @@ class _Import:
             raise from_dict(result.error)
         for note in result.notes:
             self._say(note)
-        return self._take(out / PACKAGE_NAME, found)
+        return self._take(out / PACKAGE_NAME, found, result.notes)
 
     def _spec(self, model: Path, found: Inspection, out: Path) -> Path:
         names = [p for p in model.iterdir()] if found.format not in ("savedmodel", "safetensors") else []
@@ -217,10 +217,10 @@ class _Import:
                 "the conversion came to no end; the run's log says more", came=f"status {ended.code}"
             ) from None
 
-    def _take(self, folder: Path, found: Inspection) -> Manifest:
+    def _take(self, folder: Path, found: Inspection, said: tuple[str, ...]) -> Manifest:
         """The package, with what this run alone can say. What the sandbox wrote is not believed further."""
         manifest = packages.read(folder, verify=False)
-        notes = (found.why, *found.notes, *(manifest.notes or ()))
+        notes = tuple(dict.fromkeys((found.why, *found.notes, *said, *(manifest.notes or ()))))
         true = msgspec.structs.replace(
             manifest, lineage=Lineage(run=self._context.spec.id), licence=self._licence, notes=notes,
             refusal=msgspec.UNSET, requirements=msgspec.UNSET,

@@ -8,6 +8,7 @@ import msgspec
 from modelyard import packages
 from modelyard.errors import InvalidInput
 from modelyard.files import write_atomic
+from modelyard.runs.bundles import inspect_package
 from modelyard.runs.context import RunContext
 from modelyard.types.package import MANIFEST_NAME, Lineage, Manifest, encode_manifest
 from modelyard.types.script import MODELS
@@ -31,21 +32,10 @@ def take_models(context: RunContext, folder: Path, requirements: str | None) -> 
 
 def _take(context: RunContext, folder: Path, requirements: str | None) -> None:
     manifest = packages.read(folder)
-    try:
-        from modelyard.trust.inspection import inspect_sandboxed
-    except ImportError:  # TODO remove
-        inspect_sandboxed = print
-    for entry in manifest.formats.values():
-        inspect_sandboxed(_inspected(folder, entry))
+    inspect_package(folder, manifest)
     true = _true(context, manifest, requirements)
     if true != manifest:
         write_atomic(folder / MANIFEST_NAME, encode_manifest(true))
-
-
-def _inspected(folder: Path, entry: str) -> Path:
-    """A SavedModel is its folder; any other format is its entry file."""
-    path = folder / entry
-    return path.parent if path.name == "saved_model.pb" else path
 
 
 def _true(context: RunContext, manifest: Manifest, requirements: str | None) -> Manifest:

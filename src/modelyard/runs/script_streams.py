@@ -1,5 +1,6 @@
 """What a script writes: words for its run, and its log."""
 
+import math
 import os
 import threading
 from typing import Any, Final
@@ -50,7 +51,8 @@ class EventReader:
             self.refused += 1
             return
         if event.metrics:
-            self._reporter.points(event.step or 0, event.metrics, event.time)
+            values = {name: math.nan if v is None else v for name, v in event.metrics.items()}
+            self._reporter.points(event.step or 0, values, event.time)
         if event.done is not None and event.total is not None:
             self._reporter.progress(event.done, event.total, event.text[:500])
         for name, value in event.summary.items():

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import BinaryIO
 
 from modelyard.errors import Conflict, Corrupt, NotFound, TooLarge
-from modelyard.files import sha256_file, sync_folder
+from modelyard.files import link_or_copy, sha256_file, sync_folder
 from modelyard.types.package import FileEntry
 
 HEAD_BYTES = 256 << 10
@@ -209,16 +209,6 @@ class BlobWriter:
         digest = self._digest.hexdigest()
         self._store.adopt(self._path, digest)
         return FileEntry(sha256=digest, size=self.size)
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """A hard link where the file system allows, else a copy."""
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except OSError as error:
-        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
-            raise
-        shutil.copyfile(source, target, follow_symlinks=False)
 
 
 def _rename_folder(temporary: Path, folder: Path) -> None:

@@ -139,7 +139,9 @@ class LoggedFile(Owned, Base):
 
     __tablename__ = "logged_files"
 
-    model_id: Mapped[str] = mapped_column(ForeignKey("logged_models.id", ondelete="CASCADE"), primary_key=True)
+    model_id: Mapped[str] = mapped_column(
+        ForeignKey("logged_models.id", ondelete="CASCADE"), primary_key=True
+    )
     path: Mapped[str] = mapped_column(primary_key=True)
     sha256: Mapped[str]
     size: Mapped[int] = mapped_column(BigInteger)

@@ -12,10 +12,12 @@ from modelyard.tasks.contract import Columns, Prepared, Task
 __all__ = ["TASKS", "Columns", "Prepared", "Task", "load"]
 
 TASKS: Final[dict[str, str]] = {
+    "feature-extraction": "modelyard.tasks.feature_extraction",
     "image-classification": "modelyard.tasks.image_classification",
     "tabular-classification": "modelyard.tasks.tabular_classification",
     "tabular-regression": "modelyard.tasks.tabular_regression",
     "tensors": "modelyard.tasks.tensors",
+    "text-classification": "modelyard.tasks.text_classification",
 }
 """Task name -> the module that has it as TASK."""
 

@@ -108,7 +108,7 @@ def log_metrics(values: Mapping[str, float], step: int | None = None) -> None:
 
     Raises InvalidInput for names that are no text of 1 to 100 printable characters, and values that are no numbers.
     """
-    checked = {_name(name): _number(name, value) for name, value in values.items()}
+    checked: dict[str, float | None] = {_name(name): _number(name, value) for name, value in values.items()}
     if not checked:
         return
     if step is None:

@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import resource
+import signal
 import sys
 from typing import Any
 
@@ -24,6 +25,7 @@ def main(arguments: list[str]) -> None:
     if parent is not None and os.getppid() != int(parent):
         sys.exit(1)  # who started this is gone, and bubblewrap would not hear of it any more
     if spec["bwrap"] is None:
+        _end_with_parent()
         os.chdir(spec["cwd"])
         os.execvpe(command[0], command, spec["env"])
     words = [*spec["arguments"]]
@@ -34,6 +36,14 @@ def main(arguments: list[str]) -> None:
         words += ["--setenv", name, value]
     packed = _open(b"".join(os.fsencode(word) + b"\0" for word in words))
     os.execve(spec["bwrap"], [spec["bwrap"], "--args", str(packed), "--", *spec["inside"], *command], {})
+
+
+def _end_with_parent() -> None:
+    """As bubblewrap does it: prctl(2), PR_SET_PDEATHSIG."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def _limit(spec: dict[str, Any]) -> None:

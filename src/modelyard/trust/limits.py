@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass
 from typing import Final
 
+_THREADS: Final = 16  # for each process that is allowed
 _DATA_FACTOR: Final = 2  # frameworks reserve more than they touch; what is touched is watched
 
 
@@ -14,7 +15,8 @@ class Limits:
 
     memory_bytes     of the whole tree, its temporary files included: watched. Besides, twice as much address
                      space for data (RLIMIT_DATA) for each process
-    processes        at one time, threads not counted: watched, and RLIMIT_NPROC where the kernel keeps to it
+    processes        at one time, and 16 times as many threads: watched; RLIMIT_NPROC, where the kernel keeps to it,
+                     counts threads
     open_files       RLIMIT_NOFILE of each process
     file_bytes       of one file (RLIMIT_FSIZE)
     disk_bytes       of what is written into the sandbox's writable folders: watched
@@ -36,6 +38,11 @@ class Limits:
     def threads(self) -> int | None:
         """How many OpenMP threads; None where nothing was said."""
         return None if self.cpus is None else max(1, math.ceil(self.cpus))
+
+    @property
+    def most_threads(self) -> int:
+        """Of all processes at one time."""
+        return self.processes * _THREADS
 
     def rlimits(self) -> dict[str, int]:
         """What the kernel keeps for each process, by the names of the `resource` module."""

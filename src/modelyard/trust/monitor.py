@@ -39,8 +39,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, note)
     reading = _open_fault()
-    if options.listen is not None:
-        _bind(options.listen)
+    inode = _bind(options.listen) if options.listen is not None else 0
     process = subprocess.Popen(
         options.command,
         stdin=subprocess.DEVNULL,
@@ -51,7 +50,7 @@ def main() -> int:
         os.close(descriptor)  # else it would stay open when those inside have closed theirs
     ended = _follow(Watch(process, _box(options.limits)), asked)
     if options.listen is not None:
-        options.listen.unlink(missing_ok=True)
+        _unbind(options.listen, inode)
     return _end(ended, reading, options.fault_file)
 
 
@@ -71,8 +70,8 @@ def _open_fault() -> int:
     return reading
 
 
-def _bind(path: Path) -> None:
-    """Bind SOCKET_FD, which does not listen yet: who can connect can be answered."""
+def _bind(path: Path) -> int:
+    """Bind SOCKET_FD, which does not listen yet: who can connect can be answered. The socket's inode."""
     path.unlink(missing_ok=True)
     mask = os.umask(0o177)
     try:
@@ -81,6 +80,13 @@ def _bind(path: Path) -> None:
             os.dup2(s.fileno(), SOCKET_FD)
     finally:
         os.umask(mask)
+    return path.stat().st_ino
+
+
+def _unbind(path: Path, inode: int) -> None:
+    with suppress(FileNotFoundError):
+        if path.stat().st_ino == inode:  # else a successor has taken the name already
+            path.unlink()
 
 
 def _follow(watch: Watch, asked: threading.Event) -> Ended:

@@ -30,7 +30,11 @@ from modelyard.trust.watch import Watch as Watch
 Kind = Literal["bubblewrap", "rlimits"]
 Stream = int | IO[Any] | None
 
-INSTALL: Final = "install bubblewrap (apt-get install bubblewrap)"
+_INSTALL: Final = "install bubblewrap (apt-get install bubblewrap)"
+_ALLOW: Final = (
+    "let bubblewrap make user namespaces (sysctl user.max_user_namespaces; on Ubuntu an AppArmor profile "
+    "for bwrap; in a container its seccomp profile)"
+)
 _USER: Final = 65534  # inside; outside it is the platform's own
 _HOME: Final = "/tmp"
 SOCKET_FD: Final = 10
@@ -92,9 +96,16 @@ def demand(allow_unsandboxed: bool = False) -> None:
     lack = lacking()
     if lack and not allow_unsandboxed:
         raise Unavailable(
-            f"this needs a sandbox, and {lack}; {INSTALL}, or start the platform with --allow-unsandboxed "
+            f"this needs a sandbox, and {lack}; {remedy()}, or start the platform with --allow-unsandboxed "
             'to run it without one ("allow_unsandboxed": true in config.json)'
         )
+
+
+def remedy() -> str:
+    """What to do where there is no sandbox."""
+    if sys.platform != "linux" or not seccomp.supported(platform.machine()):
+        return "run the platform on Linux (x86_64 or aarch64)"
+    return _INSTALL if _bubblewrap() is None else _ALLOW
 
 
 @cache
@@ -192,7 +203,7 @@ def _spec(box: Sandbox, kind: Kind) -> str:
     """JSON for `enter`."""
     bubblewrap = kind == "bubblewrap"
     limits = box.limits
-    inside = ["/bin/sh", "-c", f'ulimit -p {limits.processes} 2>/dev/null; exec "$@"', "sh"]
+    inside = ["/bin/sh", "-c", f'ulimit -p {limits.most_threads} 2>/dev/null; exec "$@"', "sh"]
     return json.dumps(
         {
             "bwrap": _bubblewrap() if bubblewrap else None,
@@ -222,6 +233,11 @@ def _bubblewrap() -> str | None:
 
 
 def _environment(box: Sandbox) -> dict[str, str]:
+    """Raises InvalidInput for what no environment can hold; bubblewrap would take the rest for words of its own."""
+    if any(
+        "\0" in text or "=" in name or not name for name, value in box.env.items() for text in (name, value)
+    ):
+        raise InvalidInput("a variable of the environment cannot be set", came=sorted(box.env))
     base = {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "HOME": _HOME,
@@ -250,8 +266,8 @@ def _arguments(box: Sandbox) -> list[str]:
         "sandbox",
         "--clearenv",
     ]
-    for path in _SYSTEM:
-        words += _system(path)
+    for place in _SYSTEM:
+        words += _system(place)
     settings = (*_SETTINGS, *(_NETWORK_SETTINGS if box.network else ()))
     words += _bound("--ro-bind-try", (Path("/etc") / name for name in settings))
     words += ["--proc", "/proc", "--dev", "/dev"]
@@ -261,7 +277,7 @@ def _arguments(box: Sandbox) -> list[str]:
     words += _bound("--ro-bind-try", python_folders())
     words += _certificates() if box.network else []
     for path in box.hide:
-        words += ["--tmpfs", str(path)]
+        words += ["--tmpfs", str(_inside(path))]
     words += _bound("--ro-bind", box.read) + _bound("--bind", box.write)
     words += [word for path in box.hide for word in ("--remount-ro", str(path))]
     return [*words, *_proc(), "--remount-ro", "/dev", "--chdir", str(_inside(box.cwd))]
@@ -294,7 +310,9 @@ def _inside(path: Path) -> Path:
 
 def _certificates() -> list[str]:
     """Those that the environment names, where they lie elsewhere than the system's."""
-    named = (Path(value) for name in _NETWORK_NAMES[:4] if (value := os.environ.get(name, "")).startswith("/"))
+    named = (
+        Path(value) for name in _NETWORK_NAMES[:4] if (value := os.environ.get(name, "")).startswith("/")
+    )
     there = (Path("/usr"), Path("/etc/ssl/certs"))
     return _bound("--ro-bind-try", (path for path in named if not _covered(path, there)))
 

@@ -1,6 +1,7 @@
 """Watching a started sandbox: what the kernel does not count for a whole tree is looked at here, again and again,
 and the tree is ended when a limit is passed."""
 
+import math
 import os
 import select
 import signal
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from modelyard.trust.sandbox import Sandbox
 
 PAUSE: Final = 0.1  # seconds between two looks
+_DEEPEST: Final = 200  # folders in one another; what lies deeper takes others' tools to remove
+_INODE: Final = 512  # bytes that an entry takes besides its content
 _DISK_SHARE: Final = 20  # a look at the disk may take one in so many seconds
 _LINUX: Final = sys.platform == "linux"
 
@@ -37,9 +40,8 @@ class Passed:
             case "seconds":
                 return f"it ran longer than it may; allowed: {self.allowed:g} s"
             case "processes":
-                return (
-                    f"it started more processes than it may; came: {self.found:g}; allowed: {self.allowed:g}"
-                )
+                found = f"came: {self.found:g}; allowed: {self.allowed:g}"
+                return f"it started more processes or threads than it may; {found}"
             case "memory_bytes":
                 what = "it needed more memory than it may use"
             case _:
@@ -219,6 +221,14 @@ def _memory(pids: list[int], allowed: int) -> int:
     return temporary + sum(_kibibytes(f"/proc/{pid}/smaps_rollup", names) for pid in pids)
 
 
+def _threads(pids: list[int]) -> int:
+    total = 0
+    for pid in pids if _LINUX else ():
+        with suppress(OSError):
+            total += len(os.listdir(f"/proc/{pid}/task"))
+    return total
+
+
 def _kibibytes(path: str, names: tuple[bytes, ...]) -> int:
     """The sum of these lines, in bytes."""
     with suppress(OSError), open(path, "rb") as f:
@@ -248,16 +258,20 @@ def _memory_elsewhere(pids: list[int]) -> int:
     return used
 
 
-def _written(folders: Iterable[Path]) -> int:
-    """Bytes on the disk below these folders; links are not followed."""
-    total, waiting = 0, [os.fspath(folder) for folder in folders]
+def _written(folders: Iterable[Path]) -> float:
+    """Bytes on the disk below these folders; links are not followed. More than any limit where folders lie too deep
+    in one another."""
+    total, waiting = 0, [(os.fspath(folder), 0) for folder in folders]
     while waiting:
-        with suppress(OSError), os.scandir(waiting.pop()) as entries:
+        folder, depth = waiting.pop()
+        if depth > _DEEPEST:
+            return math.inf
+        with suppress(OSError), os.scandir(folder) as entries:
             for entry in entries:
                 with suppress(OSError):
                     if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
-                    total += entry.stat(follow_symlinks=False).st_blocks * 512
+                        waiting.append((entry.path, depth + 1))
+                    total += entry.stat(follow_symlinks=False).st_blocks * 512 + _INODE
     return total
 
 

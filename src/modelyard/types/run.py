@@ -18,6 +18,7 @@ from msgspec import Struct
 RunKind = str  # a key of modelyard.runs.KINDS
 RunState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 END_STATES = ("succeeded", "failed", "cancelled")
+SCRIPT = "script"  # the kind of a run of a user's own program
 EXTERNAL = "external"  # the kind of a run that a client drives itself: it has no process of ours
 
 

@@ -43,13 +43,13 @@ class ScriptContext(Struct, frozen=True, kw_only=True):
 
 class ScriptEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
-    metrics  points of curves at `step`
+    metrics  points of curves at `step`; None is what JSON has for a number that is not finite
     done     of `total`: how far the script is, with `text`
     model    the name of a package that stands whole at outputs/models/NAME
     summary  figures that lists show
     """
 
-    metrics: dict[str, float] = {}
+    metrics: dict[str, float | None] = {}
     step: int | None = None
     done: float | None = None
     total: float | None = None

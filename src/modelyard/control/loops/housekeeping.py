@@ -4,7 +4,7 @@ import logging
 from typing import Final
 
 from modelyard.control.platform import Platform
-from modelyard.control.services import idempotency, run_folders, upload_parts, uploads
+from modelyard.control.services import environments, idempotency, run_folders, upload_parts, uploads
 from modelyard.store.garbage import collect_garbage
 
 _log = logging.getLogger(__name__)
@@ -23,6 +23,7 @@ class Housekeeping:
         upload_parts.expire(self._platform)
         idempotency.forget_old(self._platform)
         run_folders.clear_ended(self._platform)
+        environments.collect(self._platform)
         platform = self._platform
         collected = collect_garbage(platform.database, platform.blobs, platform.home, grace=_GRACE)
         _log.info("collected %s", collected)

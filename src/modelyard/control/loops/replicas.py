@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import logging
-import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from modelyard.control.loops.processes import Processes
+from modelyard.control.loops.replica_process import Needs, Start, needs_of, spec_of
 from modelyard.control.platform import Platform
 from modelyard.control.services import models, rollout
 from modelyard.control.services.readiness import ReplicaStatus
@@ -19,6 +19,7 @@ from modelyard.control.services.rollout import WantedReplica
 from modelyard.errors import ModelyardError, Unavailable
 from modelyard.serving.probe import probe
 from modelyard.store.tables import DEFAULT_TENANT
+from modelyard.trust.watch import tree
 from modelyard.types.process import ProcessSpec, ProcessStatus
 
 _log = logging.getLogger(__name__)
@@ -60,7 +61,8 @@ class ReplicaLoop:
         self._hung: set[_Life] = set()
         self._current: dict[str, ProcessSpec] = {}
         self._lingering: dict[str, tuple[ProcessSpec, float]] = {}
-        self._broken: dict[str, dict[str, str]] = {}  # digest -> why its package cannot be laid out
+        self._broken: dict[str, dict[str, str]] = {}  # digest -> why its package cannot be served here
+        self._needs: dict[str, Needs] = {}  # digest -> how its process is started
         self._probers = ThreadPoolExecutor(_PROBES_AT_ONCE, thread_name_prefix="probe")
 
     def step(self) -> float:
@@ -86,18 +88,23 @@ class ReplicaLoop:
         self._probers.shutdown(wait=False, cancel_futures=True)
 
     def _lay_out(self, wanted: Sequence[WantedReplica]) -> None:
-        """Make packages/<digest>/ of each version."""
-        self._broken.clear()
-        for digest, version in {w.digest: w.version for w in wanted}.items():
+        """Make packages/<digest>/ of each version, and see what its process needs."""
+        before, self._broken = self._broken, {}
+        digests = {w.digest: w.version for w in wanted}
+        self._needs = {digest: needs for digest, needs in self._needs.items() if digest in digests}
+        for digest, version in digests.items():
             folder = self._platform.home.packages / digest
-            if folder.is_dir():
+            if digest in self._needs and folder.is_dir():
                 continue
             try:
-                with self._platform.database.read() as session:
-                    models.materialise(self._platform, session, version, folder)
+                if not folder.is_dir():
+                    with self._platform.database.read() as session:
+                        models.materialise(self._platform, session, version, folder)
+                self._needs[digest] = needs_of(self._platform, digest)
             except (ModelyardError, OSError) as error:
-                _log.error("the package %s cannot be laid out: %s", digest, error)
                 self._broken[digest] = _fault(error)
+                if self._broken[digest] != before.get(digest):
+                    _log.error("the package %s cannot be served: %s", digest, error)
 
     def _linger(self, specs: dict[str, ProcessSpec]) -> list[ProcessSpec]:
         """Replicas that were let go of a moment ago: the gateway may still be sending to them."""
@@ -182,25 +189,24 @@ class ReplicaLoop:
         return self._platform.home.sockets / f"r-{name}"
 
     def _spec(self, wanted: WantedReplica) -> ProcessSpec:
-        home, name = self._platform.home, self._id(wanted)
-        file = name.replace("/", "-").replace(":", "-")
-        fault = str(home.state / f"{file}.fault.json")
-        argv = [sys.executable, "-m", "modelyard.serving.replica"]
-        argv += ["--package", str(home.packages / wanted.digest), "--digest", wanted.digest]
-        argv += ["--name", wanted.name, "--version", str(wanted.number)]
-        argv += ["--socket", str(self._socket(wanted)), "--fault-file", fault]
-        return ProcessSpec(
+        name = self._id(wanted)
+        start = Start(
             id=name,
-            argv=tuple(argv),
-            env={"OMP_NUM_THREADS": "1"},
-            cwd=str(home.root),
-            log=str(home.logs / f"{file}.log"),
-            fault_file=fault,
+            file=name.replace("/", "-").replace(":", "-"),
+            name=wanted.name,
+            number=wanted.number,
+            digest=wanted.digest,
+            socket=self._socket(wanted),
         )
+        return spec_of(self._platform, start, self._needs[wanted.digest])
 
 
 def _worked(pid: int) -> float:
-    """Seconds of processor time; 0 where it is gone."""
+    """Seconds of processor time of the process and of those below it, as a sandbox's; 0 where it is gone."""
+    return sum(_processor_time(one) for one in tree(pid))
+
+
+def _processor_time(pid: int) -> float:
     import psutil
 
     try:

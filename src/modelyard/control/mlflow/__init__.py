@@ -1,7 +1,7 @@
 """MLflow's REST, for its unmodified clients: experiments, runs, artifacts, logged models, the registry.
 
-Learned from what mlflow-skinny 3.17 sends to MLflow's own server (https://mlflow.org/docs/latest/rest-api.html); one
-file a noun, each with its table of OPERATIONS.
+Learned from what mlflow-skinny 3.17 sends to MLflow's own server (https://mlflow.org/docs/latest/rest-api.html).
+One file a noun, each with its table of OPERATIONS.
 """
 
 from typing import Final

@@ -30,7 +30,7 @@ _VIEWS: Final = {"ACTIVE_ONLY": (ACTIVE,), "DELETED_ONLY": (DELETED,), "ALL": (A
 
 class Create(Asked, frozen=True, kw_only=True):
     name: str = ""
-    tags: list[Pair] = []
+    tags: tuple[Pair, ...] = ()
 
 
 class One(Asked, frozen=True, kw_only=True):
@@ -55,7 +55,7 @@ class Search(Asked, frozen=True, kw_only=True):
     max_results: int | None = None
     page_token: str | None = None
     filter: str = ""
-    order_by: list[str] = []
+    order_by: tuple[str, ...] = ()
     view_type: str = "ACTIVE_ONLY"
 
 

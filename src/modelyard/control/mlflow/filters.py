@@ -1,10 +1,10 @@
 """The language of MLflow's searches: `metrics.acc > 0.9 AND tags.team LIKE 'a%'`, and what lists are ordered by.
 
-    filter  = clause (AND clause)*
-    clause  = name comparator value | name [NOT] IN (text, ...) | name IS [NOT] NULL
-    name    = [entity .] key          entity: metrics, params, tags, attributes, datasets; without one, an attribute
-    key     = letters, digits, _ . - / :, or anything in `...` or "..."
-    value   = a number, or text in '...' or "..."
+filter  = clause (AND clause)*
+clause  = name comparator value | name [NOT] IN (text, ...) | name IS [NOT] NULL
+name    = [entity .] key          entity: metrics, params, tags, attributes, datasets; without one, an attribute
+key     = letters, digits, _ . - / :, or anything in `...` or "..."
+value   = a number, or text in '...' or "..."
 """
 
 import math
@@ -160,7 +160,7 @@ def _name(token: _Token) -> Name:
     if one not in _ENTITIES:
         raise InvalidInput(f"Invalid entity type {one[:80]!r}", allowed=("attribute", "metric", "parameter", "tag",
                                                                           "dataset"))  # fmt: skip
-    quoted = two[0] in "`\"" and len(two) > 1
+    quoted = two[0] in '`"' and len(two) > 1
     return Name(entity=_ENTITIES[one], key=two[1:-1] if quoted else two)
 
 

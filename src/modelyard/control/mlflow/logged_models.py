@@ -3,7 +3,7 @@
 import secrets
 from typing import Any, ClassVar, Final
 
-from sqlalchemy import Select, and_, select
+from sqlalchemy import Select, and_, delete, select
 from sqlalchemy.orm import Session, aliased
 
 from modelyard.control.mlflow import run_views, search
@@ -39,8 +39,8 @@ class Create(Asked, frozen=True, kw_only=True):
     name: str = ""
     model_type: str = ""
     source_run_id: str = ""
-    params: list[Pair] = []
-    tags: list[Pair] = []
+    params: tuple[Pair, ...] = ()
+    tags: tuple[Pair, ...] = ()
 
 
 class One(Asked, frozen=True, kw_only=True):
@@ -52,11 +52,11 @@ class Finalize(One, frozen=True, kw_only=True):
 
 
 class Tags(One, frozen=True, kw_only=True):
-    tags: list[Pair] = []
+    tags: tuple[Pair, ...] = ()
 
 
 class Params(One, frozen=True, kw_only=True):
-    params: list[Pair] = []
+    params: tuple[Pair, ...] = ()
 
 
 class TagKey(One, frozen=True, kw_only=True):
@@ -76,10 +76,10 @@ class OrderBy(Asked, frozen=True, kw_only=True):
 
 class Search(Asked, frozen=True, kw_only=True):
     LISTS: ClassVar[frozenset[str]] = frozenset({"experiment_ids"})
-    experiment_ids: list[str] = []
+    experiment_ids: tuple[str, ...] = ()
     filter: str = ""
     max_results: int | None = None
-    order_by: list[OrderBy] = []
+    order_by: tuple[OrderBy, ...] = ()
     page_token: str | None = None
 
 
@@ -138,7 +138,7 @@ def _delete(platform: Platform, tenant: str, asked: One) -> dict[str, Any]:
     with platform.database.write() as session:
         row = get(session, tenant, asked.model_id)
         row.state, row.updated_ms = DELETED, now_ms(platform)
-        session.query(LoggedFile).filter(LoggedFile.model_id == row.id).delete()
+        session.execute(delete(LoggedFile).where(LoggedFile.model_id == row.id))
         unlink(session, tenant, artifacts.shelf_of(row).link_owner)
     return {}
 
@@ -287,7 +287,11 @@ OPERATIONS: Final = (
     Operation(method="PATCH", path=f"{_PATH}/{{model_id}}", asked=Finalize, answer=_finalize),
     Operation(method="DELETE", path=f"{_PATH}/{{model_id}}", asked=One, answer=_delete),
     Operation(method="PATCH", path=f"{_PATH}/{{model_id}}/tags", asked=Tags, answer=_set_tags),
-    Operation(method="DELETE", path=f"{_PATH}/{{model_id}}/tags/{{tag_key}}", asked=TagKey, answer=_delete_tag),
+    Operation(
+        method="DELETE", path=f"{_PATH}/{{model_id}}/tags/{{tag_key}}", asked=TagKey, answer=_delete_tag
+    ),
     Operation(method="POST", path=f"{_PATH}/{{model_id}}/params", asked=Params, answer=_log_params),
-    Operation(method="GET", path=f"{_PATH}/{{model_id}}/artifacts/directories", asked=Files, answer=_list_files),
+    Operation(
+        method="GET", path=f"{_PATH}/{{model_id}}/artifacts/directories", asked=Files, answer=_list_files
+    ),
 )

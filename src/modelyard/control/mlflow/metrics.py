@@ -1,5 +1,6 @@
 """Metrics on MLflow's wire: one, many, and their history."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy.orm import Session
@@ -43,14 +44,15 @@ class Metric(Asked, frozen=True, kw_only=True):
         )
 
 
-class LogMetric(One, Metric, frozen=True, kw_only=True):
-    """One point of a run."""
+class LogMetric(Metric, frozen=True, kw_only=True):
+    run_id: str = ""
+    run_uuid: str = ""
 
 
 class LogBatch(One, frozen=True, kw_only=True):
-    metrics: list[Metric] = []
-    params: list[Pair] = []
-    tags: list[Pair] = []
+    metrics: tuple[Metric, ...] = ()
+    params: tuple[Pair, ...] = ()
+    tags: tuple[Pair, ...] = ()
 
 
 class History(One, frozen=True, kw_only=True):
@@ -61,7 +63,7 @@ class History(One, frozen=True, kw_only=True):
 
 def _log_metric(platform: Platform, tenant: str, asked: LogMetric) -> dict[str, Any]:
     with platform.database.write() as session:
-        run, _ = active_run(session, tenant, asked.id)
+        run, _ = active_run(session, tenant, required("run_id", asked.run_id or asked.run_uuid))
         _log(session, run, [asked.point()])
     return {}
 
@@ -114,7 +116,7 @@ def _check_size(asked: LogBatch) -> None:
         raise InvalidInput(f"A batch logging request can contain at most {_MOST_ALL} entities", came=total)
 
 
-def _unique(given: list[Pair]) -> dict[str, str]:
+def _unique(given: Sequence[Pair]) -> dict[str, str]:
     params = notes_of(given)
     if any(params[pair.key] != pair.value for pair in given):
         raise InvalidInput("Duplicate parameter keys have been submitted with different values")

@@ -1,5 +1,6 @@
 """Searching runs."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
 from sqlalchemy import Select, String, and_, cast, literal, select
@@ -18,11 +19,11 @@ _MOST_EXPERIMENTS: Final = 1000
 
 class Search(Asked, frozen=True, kw_only=True):
     LISTS: ClassVar[frozenset[str]] = frozenset({"experiment_ids", "order_by"})
-    experiment_ids: list[str] = []
+    experiment_ids: tuple[str, ...] = ()
     filter: str = ""
     run_view_type: str = "ACTIVE_ONLY"
     max_results: int | None = None
-    order_by: list[str] = []
+    order_by: tuple[str, ...] = ()
     page_token: str | None = None
 
 
@@ -41,7 +42,7 @@ def _search(platform: Platform, tenant: str, asked: Search) -> dict[str, Any]:
     return filled(runs=views, next_page_token=token)
 
 
-def experiment_numbers(ids: list[str]) -> list[int]:
+def experiment_numbers(ids: Sequence[str]) -> list[int]:
     """What can be no experiment's number finds nothing. Raises InvalidInput for too many."""
     if len(ids) > _MOST_EXPERIMENTS:
         raise InvalidInput("too many experiments", came=len(ids), allowed=_MOST_EXPERIMENTS)

@@ -71,7 +71,9 @@ def metric(row: MetricPoint | LatestMetric) -> dict[str, Any]:
         "step": row.step,
     }
     if isinstance(row, MetricPoint):
-        said |= filled(model_id=row.model_id, dataset_name=row.dataset_name, dataset_digest=row.dataset_digest)
+        said |= filled(
+            model_id=row.model_id, dataset_name=row.dataset_name, dataset_digest=row.dataset_digest
+        )
     return said
 
 

@@ -1,5 +1,6 @@
 """Runs on MLflow's wire: their life, their tags and parameters, what they read and made."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy.orm import Session
@@ -24,7 +25,7 @@ class Create(Asked, frozen=True, kw_only=True):
     user_id: str = ""
     run_name: str = ""
     start_time: int | None = None
-    tags: list[Pair] = []
+    tags: tuple[Pair, ...] = ()
 
 
 class One(Asked, frozen=True, kw_only=True):
@@ -60,7 +61,7 @@ class Dataset(Asked, frozen=True, kw_only=True):
 
 class DatasetInput(Asked, frozen=True, kw_only=True):
     dataset: Dataset
-    tags: list[Pair] = []
+    tags: tuple[Pair, ...] = ()
 
 
 class ModelInput(Asked, frozen=True, kw_only=True):
@@ -69,15 +70,17 @@ class ModelInput(Asked, frozen=True, kw_only=True):
 
 
 class LogInputs(One, frozen=True, kw_only=True):
-    datasets: list[DatasetInput] = []
-    models: list[ModelInput] = []
+    datasets: tuple[DatasetInput, ...] = ()
+    models: tuple[ModelInput, ...] = ()
 
 
 def active_run(session: Session, tenant: str, run_id: str) -> tuple[Run, TrackedRun]:
     """A run that may be written to. Raises NotFound, and InvalidInput where it was deleted."""
     run, tracked = external_runs.get_external(session, tenant, run_id)
     if tracked.state != ACTIVE:
-        raise InvalidInput(f"The run {run_id} must be in the 'active' state. Current state is {tracked.state}.")
+        raise InvalidInput(
+            f"The run {run_id} must be in the 'active' state. Current state is {tracked.state}."
+        )
     return run, tracked
 
 
@@ -178,7 +181,7 @@ def _log_outputs(platform: Platform, tenant: str, asked: LogInputs) -> dict[str,
     return {}
 
 
-def add_models(session: Session, run: Run, role: str, models: list[ModelInput]) -> None:
+def add_models(session: Session, run: Run, role: str, models: Sequence[ModelInput]) -> None:
     if len(models) > _MOST_INPUTS:
         raise InvalidInput("too many models at once", allowed=_MOST_INPUTS)
     for given in models:

@@ -1,19 +1,19 @@
 """From filters to SQL that SQLite and PostgreSQL share, and lists in pages.
 
 A clause on a metric, a parameter, a tag or a data set that is not there holds for nothing, `!=` among them, as in
-MLflow. The one exception is MLflow's own: `tags.mlflow.prompt.is_prompt != 'true'`, which clients add by themselves.
+MLflow. The one exception is MLflow's own: `tags.mlflow.prompt.is_prompt != 'true'`, which clients add.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from sqlalchemy import ColumnElement, Select, and_, exists, false, or_, select
+from sqlalchemy import ColumnElement, Select, and_, exists, or_, select
 from sqlalchemy.orm import Session
 
 from modelyard.control.mlflow.filters import ORDERINGS, Clause, Name, Order, parse, parse_orders
-from modelyard.control.services.pages import read_place, write_place
 from modelyard.control.services.notes import check_text
+from modelyard.control.services.pages import read_place, write_place
 from modelyard.errors import InvalidInput
 from modelyard.store.tracking import Note
 
@@ -25,11 +25,10 @@ Kind = Literal["text", "number"]
 
 @dataclass(frozen=True, kw_only=True)
 class Attribute:
-    """`scale` turns what callers write into what the column holds."""
+    """What a filter says without an entity, or with `attributes.`"""
 
     column: ColumnElement[Any]
     kind: Kind = "text"
-    orderable: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +37,8 @@ class Searchable:
 
     owner     the notes' owner, as a text column
     notes     entity ("tag", "param") -> kind of note
-    metric    a metric's name -> (value column, condition that it is a number, condition that joins it to the noun)
-    dataset   key -> column, and how the data set's row belongs to the noun
+    metric    a metric's name -> where its values are
+    last      what decides where the asked order does not: unique in the end
     """
 
     tenant: str
@@ -48,7 +47,7 @@ class Searchable:
     notes: Mapping[str, str]
     metric: "Callable[[str], MetricSource] | None" = None
     dataset: "DatasetSource | None" = None
-    last: Sequence[ColumnElement[Any]] = field(default_factory=tuple)
+    last: Sequence[Any] = field(default_factory=tuple)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +122,7 @@ def _of_note(noun: Searchable, clause: Clause) -> ColumnElement[bool]:
         return ~there if clause.comparator == "IS NULL" else there
     if clause.name.key == _PROMPT and clause.comparator == "!=":
         return ~exists().where(*mine, Note.value == str(clause.value))
-    return exists().where(*mine, _compare_text(Note.value, clause))
+    return exists().where(*mine, _compare_text(Note.value.expression, clause))
 
 
 def _of_metric(noun: Searchable, clause: Clause) -> ColumnElement[bool]:
@@ -217,7 +216,3 @@ def _attribute(noun: Searchable, name: Name) -> Attribute:
     if found is None:
         raise InvalidInput(f"Invalid attribute key {name.key[:80]!r}", allowed=noun.attributes)
     return found
-
-
-def nothing() -> ColumnElement[bool]:
-    return false()

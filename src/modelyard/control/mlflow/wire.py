@@ -1,5 +1,5 @@
-"""Requests and answers: MLflow's JSON is its protobuf's, so an absent field is null, false, 0 or "", numbers may come
-as text, and what is not known is passed over."""
+"""Requests and answers: MLflow's JSON is its protobuf's, so an absent field is null, false, 0 or "", numbers may
+come as text, and what is not known is passed over."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass

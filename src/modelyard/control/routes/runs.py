@@ -55,6 +55,13 @@ def log(
     return Response(text, media_type="text/plain; charset=utf-8")
 
 
+@router.post("/{run}/retry", status_code=202)
+def retry(request: Request, platform: Here, tenant: Tenant, run: str,
+          idempotency_key: IdempotencyKey = None) -> RunView:  # fmt: skip
+    """Queue the same work again, on the same versions."""
+    return runs.retry(platform, tenant, run, once(request, idempotency_key, Body()))
+
+
 @router.post("/{run}/cancel")
 def cancel(platform: Here, tenant: Tenant, run: str) -> RunView:
     return runs.cancel(platform, tenant, run)

@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 
 from modelyard import packages
 from modelyard.control.platform import Platform
-from modelyard.control.services import artifacts, datasets, models, reports
+from modelyard.control.services import artifacts, datasets, documents, models, reports
 from modelyard.control.services.datasets import FoundDataset
+from modelyard.control.services.documents import FoundDocuments
 from modelyard.control.services.names import check_name
 from modelyard.control.services.reports import FoundReport
 from modelyard.errors import Corrupt, InvalidInput, NotFound
@@ -24,7 +25,7 @@ from modelyard.types.report import Report
 from modelyard.types.run import RunOutcome
 
 REPORT_NAME: Final = "report.json"
-_KINDS: Final = frozenset({"dataset", "package", "report", "artifacts"})
+_KINDS: Final = frozenset({"dataset", "package", "report", "artifacts", "reports", "documents"})
 _MOST_FILES: Final = 10_000
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -36,6 +37,8 @@ class Found:
     dataset: FoundDataset | None = None
     package: Manifest | None = None
     report: FoundReport | None = None
+    reports: tuple[FoundReport, ...] = ()
+    documents: FoundDocuments | None = None
     models: Mapping[str, Manifest] = field(default_factory=dict)
     artifacts: Mapping[str, FileEntry] = field(default_factory=dict)
 
@@ -55,6 +58,8 @@ def gather(platform: Platform, outputs: Path, outcome: RunOutcome) -> Found:
         dataset=_gather_dataset(platform, folders["dataset"]) if "dataset" in folders else None,
         package=_gather_package(platform, folders["package"]) if "package" in folders else None,
         report=_gather_report(platform, folders["report"]) if "report" in folders else None,
+        reports=_gather_reports(platform, folders["reports"]) if "reports" in folders else (),
+        documents=documents.read(folders["documents"]) if "documents" in folders else None,
         models={name: _gather_package(platform, folder) for name, folder in models.items()},
         artifacts=_gather_artifacts(platform, folders["artifacts"]) if "artifacts" in folders else {},
     )
@@ -83,12 +88,23 @@ def publish(session: Session, run: Run, found: Found, now: float) -> dict[str, A
         if version is None:
             raise NotFound("the version that was evaluated is gone")
         made["report"] = {"id": reports.publish(session, run, version, found.report, now).id}
+    if version is not None and (found.reports or found.documents is not None):
+        _publish_beside(session, run, version, found, now)
     if found.models:
         made["models"] = [_publish_model(session, run, *item, now) for item in found.models.items()]
     if found.artifacts:
         artifacts.publish(session, run, found.artifacts, now)
         made["artifacts"] = len(found.artifacts)
     return made
+
+
+def _publish_beside(session: Session, run: Run, version: ModelVersion, found: Found, now: float) -> None:
+    """What a bundle holds besides the package; a version that was there already keeps its own."""
+    if found.reports and not reports.reports_of(session, version.id):
+        for report in found.reports:
+            reports.publish(session, run, version, report, now)
+    if found.documents is not None:
+        documents.publish(session, version, found.documents, now)
 
 
 def _publish_model(session: Session, run: Run, name: str, manifest: Manifest, now: float) -> dict[str, Any]:
@@ -125,6 +141,12 @@ def _gather_report(platform: Platform, folder: Path) -> FoundReport:
     return FoundReport(
         report=report, files={n: platform.blobs.put_file(p) for n, p in sorted(present.items())}
     )
+
+
+def _gather_reports(platform: Platform, folder: Path) -> tuple[FoundReport, ...]:
+    """A folder each, in the order of their names, which are numbers."""
+    folders = sorted((p for p in folder.iterdir() if p.is_dir() and not p.is_symlink()), key=lambda p: p.name.zfill(8))
+    return tuple(_gather_report(platform, path) for path in folders)
 
 
 def _put(platform: Platform, present: dict[str, Path], name: str, entry: FileEntry) -> None:

@@ -1,6 +1,6 @@
 """Files that runs and logged models have: by path in them, the bytes as blobs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -53,6 +53,11 @@ class Shelf:
         )
         return column == self.owner_id
 
+    def rows(self, session: Session, condition: ColumnElement[bool]) -> Sequence[File]:
+        if self.table is RunArtifact:
+            return session.scalars(select(RunArtifact).where(self.mine, condition)).all()
+        return session.scalars(select(LoggedFile).where(self.mine, condition)).all()
+
     def row(self, path: str, entry: FileEntry, now: float) -> File:
         if self.table is RunArtifact:
             return RunArtifact(tenant=self.tenant, run_id=self.owner_id, path=path, sha256=entry.sha256,
@@ -84,12 +89,13 @@ def put(session: Session, shelf: Shelf, path: str, entry: FileEntry, now: float)
     a file."""
     check_path(path)
     _check_place(session, shelf, path)
-    old = session.scalar(select(shelf.table).where(shelf.mine, shelf.table.path == path))
-    if old is None:
+    there = shelf.rows(session, shelf.table.path == path)
+    if not there:
         _check_count(session, shelf)
         session.add(shelf.row(path, entry, now))
         session.flush()
     else:
+        old = there[0]
         before, old.sha256, old.size, old.created_at = old.sha256, entry.sha256, entry.size, now
         session.flush()
         _drop_link(session, shelf, before)
@@ -98,10 +104,10 @@ def put(session: Session, shelf: Shelf, path: str, entry: FileEntry, now: float)
 
 def find(session: Session, shelf: Shelf, path: str) -> FileEntry:
     """Raises NotFound."""
-    row = session.scalar(select(shelf.table).where(shelf.mine, shelf.table.path == path))
-    if row is None:
+    rows = shelf.rows(session, shelf.table.path == path)
+    if not rows:
         raise NotFound("there is no such artifact", came=path)
-    return FileEntry(sha256=row.sha256, size=row.size)
+    return FileEntry(sha256=rows[0].sha256, size=rows[0].size)
 
 
 def stored(platform: Platform, session: Session, shelf: Shelf, path: str) -> StoredFile:
@@ -134,7 +140,7 @@ def tree(session: Session, shelf: Shelf, folder: str) -> dict[str, FileEntry]:
 def remove(session: Session, shelf: Shelf, path: str) -> bool:
     """A file, or a folder with all in it; whether there was any."""
     below = shelf.table.path.startswith(f"{path}/", autoescape=True)
-    rows = session.scalars(select(shelf.table).where(shelf.mine, or_(shelf.table.path == path, below))).all()
+    rows = shelf.rows(session, or_(shelf.table.path == path, below))
     digests = {row.sha256 for row in rows}
     for row in rows:
         session.delete(row)
@@ -147,10 +153,9 @@ def remove(session: Session, shelf: Shelf, path: str) -> bool:
 def check_path(path: str) -> str:
     """The path, where a file may have it. Raises InvalidInput for what leaves the folder or cannot be a name."""
     segments = path.split("/")
-    good = 0 < len(path) <= _LONGEST_PATH and all(_is_name(s) for s in segments)
-    if not good:
-        raise InvalidInput("the path of an artifact", came=ascii(path),
-                           allowed="names with / between them, without '..', '\\' and what cannot be printed")  # fmt: skip
+    if not 0 < len(path) <= _LONGEST_PATH or not all(_is_name(s) for s in segments):
+        allowed = "names with / between them, without '..', '\\' and what cannot be printed"
+        raise InvalidInput("the path of an artifact", came=ascii(path), allowed=allowed)
     return path
 
 

@@ -15,7 +15,7 @@ from modelyard.control.services.idempotency import Once, made_before, remember
 from modelyard.control.services.names import Selector, check_name, known_name, read_selector
 from modelyard.control.services.pages import Page, PageRequest, fetch
 from modelyard.control.services.references import get_model, get_model_version
-from modelyard.errors import Conflict, InvalidInput, NotFound
+from modelyard.errors import Conflict, InvalidInput, NotAllowedFormat, NotFound
 from modelyard.store.registry import Deployment, DeploymentVersion, Model, ModelVersion
 from modelyard.types.ids import new_id
 
@@ -37,8 +37,8 @@ class NewDeployment:
 def create(platform: Platform, tenant: str, asked: NewDeployment, once: Once | None = None) -> DeploymentView:
     """Put a version behind a new name; returns before it serves.
 
-    Raises InvalidInput, NotFound, Conflict for a name that is taken, and Corrupt for a package whose bytes
-    changed.
+    Raises InvalidInput, NotFound, Conflict for a name that is taken, Corrupt for a package whose bytes changed, and
+    NotAllowedFormat for a version that says why it cannot be deployed.
     """
     check_name("deployment", asked.name)
     _check_replicas(asked.replicas)
@@ -123,6 +123,9 @@ def _verified(platform: Platform, tenant: str, asked: NewDeployment) -> str:
 
 
 def _verify(platform: Platform, version: ModelVersion) -> None:
+    refusal = version.manifest.get("refusal")
+    if refusal is not None:
+        raise NotAllowedFormat(refusal)
     for name, entry in models.files_of(version).items():
         platform.blobs.verify(name, entry)
 

@@ -58,7 +58,8 @@ def rename(session: Session, row: Experiment, name: str, now_ms: int) -> None:
     there = find(session, row.tenant, name)
     if there is not None and there.number != row.number:
         raise Conflict(f"there is an experiment {name!r} already")
-    row.name, row.updated_ms = check_active(row) and name, now_ms
+    check_active(row)
+    row.name, row.updated_ms = name, now_ms
 
 
 def put_away(row: Experiment, deleted: bool, now_ms: int) -> None:

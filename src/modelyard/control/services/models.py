@@ -105,20 +105,26 @@ def delete_version(platform: Platform, tenant: str, name: str, version: str) -> 
 def publish(session: Session, run: Run, name: str, manifest: Manifest, now: float) -> ModelVersion:
     """The version of a package that a run made; its files are blobs already. Raises Conflict where the
     model has another task."""
-    model = _get_or_make(session, run.tenant, name, manifest.task, now)
+    return add_version(session, run.tenant, name, manifest, now, run.id)
+
+
+def add_version(session: Session, tenant: str, name: str, manifest: Manifest, now: float,
+                run_id: str | None) -> ModelVersion:  # fmt: skip
+    """The same for a version that no run of ours made."""
+    model = _get_or_make(session, tenant, name, manifest.task, now)
     digest = manifest_digest(manifest)
     same = select(ModelVersion).where(ModelVersion.model_id == model.id, ModelVersion.digest == digest)
     if (there := session.scalar(same)) is not None:
         return there
     row = ModelVersion(
         id=new_id("mv"),
-        tenant=run.tenant,
+        tenant=tenant,
         model_id=model.id,
         number=model.next_number,
         digest=digest,
         manifest=msgspec.to_builtins(manifest),
         summary={},
-        run_id=run.id,
+        run_id=run_id,
         dataset_digest=manifest.lineage.dataset_digest,
         parent=manifest.lineage.parent,
         created_at=now,
@@ -126,7 +132,7 @@ def publish(session: Session, run: Run, name: str, manifest: Manifest, now: floa
     model.next_number += 1
     session.add(row)
     session.flush()
-    link(session, run.tenant, row.id, files_of(row).values(), now)
+    link(session, tenant, row.id, files_of(row).values(), now)
     return row
 
 
@@ -161,8 +167,16 @@ def _check_idle(session: Session, row: ModelVersion) -> None:
     check_no_run(session, row)
 
 
+def _only_refused(session: Session, model: Model) -> bool:
+    """Whether none of its versions can be deployed."""
+    manifests = session.scalars(select(ModelVersion.manifest).where(ModelVersion.model_id == model.id))
+    return all("refusal" in manifest for manifest in manifests)
+
+
 def _get_or_make(session: Session, tenant: str, name: str, task: str, now: float) -> Model:
     row = find_model(session, tenant, name)
+    if row is not None and row.task != task and _only_refused(session, row):
+        row.task = task  # nobody has looked into what it holds until now
     check_task(row, task)
     if row is None:
         row = Model(id=new_id("model"), tenant=tenant, name=name, task=task, next_number=1, created_at=now)

@@ -22,6 +22,11 @@ class Selector:
     digest: str | None = None
 
 
+def is_name(text: str) -> bool:
+    """Whether something here may be called so."""
+    return _NAME.fullmatch(text) is not None
+
+
 def check_name(kind: str, name: str) -> str:
     """The name, where it may be given to something. Raises InvalidInput."""
     if not _NAME.fullmatch(name):

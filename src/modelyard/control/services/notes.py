@@ -23,9 +23,7 @@ def put(session: Session, tenant: str, kind: str, owner: str, notes: Mapping[str
     session.execute(insert(Note), rows)
 
 
-def read(
-    session: Session, tenant: str, kind: str, owners: Iterable[str]
-) -> dict[str, dict[str, str]]:
+def read(session: Session, tenant: str, kind: str, owners: Iterable[str]) -> dict[str, dict[str, str]]:
     """Owner -> its notes, in the order of their keys; every owner has an entry."""
     found: dict[str, dict[str, str]] = {owner: {} for owner in owners}
     names = list(found)

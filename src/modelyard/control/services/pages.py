@@ -51,6 +51,16 @@ def fetch(session: Session, query: Select[Any], by: InstrumentedAttribute[str], 
     return page, _write(getattr(page[-1], by.key), request.secret) if more else None
 
 
+def slice_of(
+    items: Sequence[T], name: Callable[[T], str], request: PageRequest
+) -> tuple[list[T], str | None]:
+    """One page of what is in no database, in the order of `name`, which is unique in it, and the next cursor."""
+    after = request.after()
+    left = [item for item in sorted(items, key=name) if after is None or name(item) > after]
+    page = left[: request.limit]
+    return page, _write(name(page[-1]), request.secret) if len(left) > len(page) else None
+
+
 def page_of(rows: Sequence[Any], cursor: str | None, view: Callable[[Any], T]) -> Page[T]:
     return Page(items=[view(row) for row in rows], next=cursor)
 

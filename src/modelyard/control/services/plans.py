@@ -80,6 +80,36 @@ def plan_dataset(session: Session, tenant: str, name: str, uploads: list[str],
     return Plan(params=_checked("prepare", params), inputs=inputs, publish={"dataset": name})
 
 
+def plan_import(session: Session, tenant: str, name: str, inputs: list[Input], options: Mapping[str, Any]) -> Plan:
+    """An `import` run over uploads and artifacts (`inputs`, see services/sources.py), or over a model of the hub.
+
+    `options` are the kind's parameters `hub`, `revision` and `format`, and those of `conversion.Options`.
+    """
+    check_name("model", name)
+    if bool(inputs) == (options.get("hub") is not None):
+        raise InvalidInput("a model is made of files or of a name on the hub", allowed="one of them")
+    names = [i.name for i in inputs]
+    if len(set(names)) != len(names) or len(names) > _LARGEST_SOURCES:
+        raise InvalidInput("two files have the same name, or there are too many", came=sorted(names)[:10])
+    known = ("hub", "revision", "format")
+    own = {key: options[key] for key in known if options.get(key) is not None}
+    rest = {key: value for key, value in options.items() if key not in known and value is not None}
+    digests = {i.name: i.digest for i in inputs}
+    given = {"name": name, "sources": names, "digests": digests, "options": rest, **own}
+    check_task_of(session, tenant, name, rest)
+    return Plan(params=_checked("import", given), inputs=inputs, publish={"model": name})
+
+
+def check_task_of(session: Session, tenant: str, name: str, options: Mapping[str, Any]) -> None:
+    """Raises Conflict where the model is there for another task than the one that is said."""
+    if isinstance(task := options.get("task"), str):
+        check_task(find_model(session, tenant, name), task)
+
+
+def _plan_import(session: Session, tenant: str, params: Mapping[str, Any]) -> Plan:
+    raise InvalidInput("models are imported at their own address", came="import", allowed="POST /api/v1/models/imports")
+
+
 def _plan_prepare(session: Session, tenant: str, params: Mapping[str, Any]) -> Plan:
     raise InvalidInput(
         "data sets are made at their own address", came="prepare", allowed="POST /api/v1/datasets"
@@ -153,6 +183,7 @@ _PLANNERS: dict[str, Callable[[Session, str, Mapping[str, Any]], Plan]] = {
     "train": _plan_train,
     "evaluate": _plan_evaluate,
     "script": _plan_script,
+    "import": _plan_import,
 }
 
 
@@ -175,6 +206,11 @@ def _texts(params: dict[str, Any], key: str) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
         raise InvalidInput(f"params.{key} must be a list of texts", came=value)
     return value
+
+
+def upload_input(session: Session, tenant: str, upload_id: str) -> Input:
+    """An upload as a run's source. Raises NotFound."""
+    return _source(session, tenant, upload_id)
 
 
 def _source(session: Session, tenant: str, upload_id: str) -> Input:

@@ -13,7 +13,7 @@ from modelyard.control.platform import Platform
 from modelyard.control.services import datasets, models
 from modelyard.control.services.plans import SOURCES
 from modelyard.control.services.runs import inputs_of
-from modelyard.control.services.uploads import entry_of, get_upload
+from modelyard.control.services.sources import FILES, entry_of_source
 from modelyard.files import write_atomic
 from modelyard.runs.context import OUTCOME_NAME, SPEC_NAME
 from modelyard.store.work import Run, RunInput
@@ -47,7 +47,7 @@ def write(platform: Platform, session: Session, run: Run, attempt: int, token: s
         kind=run.kind,
         tenant=run.tenant,
         params=run.params,
-        inputs={i.name: i.digest for i in inputs if i.kind != "upload"},
+        inputs={i.name: i.digest for i in inputs if i.kind not in FILES},
         environments=str(platform.home.environments),
         allow_unsandboxed=platform.config.allow_unsandboxed,
         control_url=platform.config.control_url,
@@ -107,9 +107,9 @@ def _write_inputs(platform: Platform, session: Session, folder: Path, inputs: li
     folder.mkdir(exist_ok=True)
     materialisers = {"dataset": datasets.materialise, "model": models.materialise}
     for i in inputs:
-        if i.kind != "upload" and not (folder / i.name).exists():
+        if i.kind not in FILES and not (folder / i.name).exists():
             materialisers[i.kind](platform, session, i.version_id, folder / i.name)
-    uploads = [i for i in inputs if i.kind == "upload"]
-    if uploads and not (folder / SOURCES).exists():
-        files = {i.name: entry_of(get_upload(session, i.tenant, i.version_id)) for i in uploads}
+    sources = [i for i in inputs if i.kind in FILES]
+    if sources and not (folder / SOURCES).exists():
+        files = {i.name: entry_of_source(session, i.tenant, i) for i in sources}
         platform.blobs.link_into(folder / SOURCES, files)

@@ -8,20 +8,21 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from modelyard.control.platform import Platform
-from modelyard.control.services import metric_points
+from modelyard.control.services import artifacts, metric_points
 from modelyard.control.services.idempotency import Once, made_before, remember
 from modelyard.control.services.names import known_id
 from modelyard.control.services.pages import Page, PageRequest, fetch
-from modelyard.control.services.plans import Plan, plan, plan_dataset
-from modelyard.control.services.uploads import entry_of, get_upload
+from modelyard.control.services.plans import Input, Plan, plan, plan_dataset
+from modelyard.control.services.sources import FILES, entry_of_source
 from modelyard.errors import Busy, Conflict, NotFound
 from modelyard.store.links import link, unlink
 from modelyard.store.tracking import TrackedRun
 from modelyard.store.work import Run, RunInput, RunMetric
 from modelyard.types.ids import new_id
-from modelyard.types.run import END_STATES, EXTERNAL
+from modelyard.types.run import END_STATES, EXTERNAL, SCRIPT
 
 _MOST_QUEUED = 1000
+SOURCE_FOLDER = "source"  # of a script's own files among its run's artifacts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,12 @@ def submit_dataset(platform: Platform, tenant: str, name: str, uploads: list[str
     )
 
 
+def submit_planned(platform: Platform, tenant: str, kind: str, planner: Callable[[Session], Plan],
+                   once: Once | None = None) -> RunView:  # fmt: skip
+    """The same for a kind that has an address of its own; `planner` works in the transaction that queues."""
+    return _submit(platform, tenant, kind, planner, once)
+
+
 def list_runs(platform: Platform, tenant: str, request: PageRequest) -> Page[RunView]:
     """The newest first."""
     with platform.database.read() as session:
@@ -100,6 +107,28 @@ def cancel(platform: Platform, tenant: str, run_id: str) -> RunView:
         shown = view(session, run)
     platform.changes.tell()
     return shown
+
+
+def retry(platform: Platform, tenant: str, run_id: str, once: Once | None = None) -> RunView:
+    """Queue the same work again, with the versions that it worked on, as a run of its own.
+
+    Raises Conflict for a run that has not ended or that a client drives itself, NotFound where a file of it is gone.
+    """
+    with platform.database.read() as session:
+        run = get_run(session, tenant, run_id)
+        if run.state not in END_STATES or run.kind == EXTERNAL:
+            raise Conflict("only a run that has ended and has a process can be run again", came=run.state)
+        inputs = [_again(run, row) for row in inputs_of(session, run)]
+        planned = Plan(params=run.params, inputs=inputs, publish=dict(run.publish))
+    return _submit(platform, tenant, run.kind, lambda session: planned, once)
+
+
+def _again(run: Run, row: RunInput) -> Input:
+    """A script's files are kept with its run; uploads of other kinds may be gone."""
+    kind = "artifact" if run.kind == SCRIPT and row.kind == "upload" else row.kind
+    return Input(
+        name=row.name, kind=kind, version_id=row.version_id, reference=row.reference, digest=row.digest
+    )
 
 
 def metrics(platform: Platform, tenant: str, run_id: str) -> dict[str, list[list[float]]]:
@@ -137,7 +166,9 @@ def end(session: Session, run: Run, state: str, now: float) -> None:
 def _say_killed(session: Session, run: Run) -> None:
     """To the client that drives it, which asks now and then."""
     mine = TrackedRun.run_id == run.id
-    session.execute(update(TrackedRun).where(mine).values(status="KILLED", end_ms=int((run.ended_at or 0) * 1000)))
+    session.execute(
+        update(TrackedRun).where(mine).values(status="KILLED", end_ms=int((run.ended_at or 0) * 1000))
+    )
 
 
 def view(session: Session, run: Run) -> RunView:
@@ -174,6 +205,11 @@ def _submit(platform: Platform, tenant: str, kind: str, planner: Callable[[Sessi
     return shown
 
 
+def queue(platform: Platform, session: Session, tenant: str, kind: str, planned: Plan) -> Run:
+    """Queue a run in the caller's transaction; `platform.changes` is told after it. Raises Busy."""
+    return _queue(platform, session, tenant, kind, planned)
+
+
 def _queue(platform: Platform, session: Session, tenant: str, kind: str, planned: Plan) -> Run:
     waiting = select(Run.id).where(Run.tenant == tenant, Run.state == "queued").limit(_MOST_QUEUED)
     if len(session.scalars(waiting).all()) >= _MOST_QUEUED:
@@ -199,7 +235,9 @@ def _queue(platform: Platform, session: Session, tenant: str, kind: str, planned
         row = RunInput(tenant=tenant, run_id=run.id, name=i.name, kind=i.kind, version_id=i.version_id,
                        reference=i.reference, digest=i.digest)  # fmt: skip
         session.add(row)
-    uploads = [i for i in planned.inputs if i.kind == "upload"]
-    entries = [entry_of(get_upload(session, tenant, i.version_id)) for i in uploads]
-    link(session, tenant, run.id, entries, run.created_at)
+    files = {i.name: entry_of_source(session, tenant, i) for i in planned.inputs if i.kind in FILES}
+    link(session, tenant, run.id, files.values(), run.created_at)
+    if kind == SCRIPT:  # what was run can be read, and run again, as long as the run is there
+        sources = {f"{SOURCE_FOLDER}/{name}": entry for name, entry in files.items()}
+        artifacts.publish(session, run, sources, run.created_at)
     return run

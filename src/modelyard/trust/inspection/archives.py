@@ -28,7 +28,7 @@ DAMAGED: Final = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueE
 HEAD: Final = 4096
 """Bytes of a member that are looked at before it is unpacked."""
 _DIRECTORY_BYTES: Final = 16 << 20
-_LONGEST_NAME: Final = 240
+_LONGEST_NAME: Final = 260
 _DEEPEST: Final = 16
 _PART: Final = 1 << 20
 _BLOCK: Final = 512

@@ -125,13 +125,13 @@ def _opcodes(data: bytes) -> Iterator[tuple[Any, Any, int]]:
 
 
 def _binary(head: bytes, size: int) -> bool:
-    """A protocol was named. Data that begins so by chance comes to a byte that is none, and calls nothing."""
+    """A protocol was named. Data that begins so by chance comes to a byte that is no opcode, and has called nothing."""
     count, called, last = 0, False, ""
-    for opcode, _, place in _opcodes(head):
+    for opcode, _, _ in _opcodes(head):
         count, last = count + 1, opcode.name
         called = called or last in _CALLS
         if last == "STOP":
-            return called or place + 1 >= size - 1 or count > 4
+            return True
     return called or (size > len(head) and count > 4) or count >= _MOST_OPCODES
 
 

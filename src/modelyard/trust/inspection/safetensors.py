@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Final
 
-from modelyard.errors import Corrupt, TooLarge
+from modelyard.errors import Corrupt
 from modelyard.trust.inspection.bounded import Cursor, mapped, read_object
 from modelyard.trust.inspection.contract import Inspection
 
@@ -55,7 +55,7 @@ def _tensor(key: str, value: Any, name: str) -> tuple[int, int, int]:
     for size in value["shape"]:
         count *= size
         if count > 1 << 60:
-            raise TooLarge(f"a tensor in {name!r}", came=key[:100])
+            raise Corrupt.because(name, "has a tensor that is too large", came=key[:100])
     start, end = value["data_offsets"]
     if (end - start) * 8 != count * _BITS[value["dtype"]]:
         raise Corrupt.because(name, "has a tensor whose shape is not its size", came=key[:100])

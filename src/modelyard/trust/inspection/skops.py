@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from modelyard.errors import Corrupt, NotAllowedFormat
-from modelyard.trust.inspection.archives import open_zip, read_member, zip_members
+from modelyard.trust.inspection.archives import open_zip, read_head, read_member, zip_members
 from modelyard.trust.inspection.bounded import read_object, walk
 from modelyard.trust.inspection.contract import JSON_BYTES, Inspection
 from modelyard.trust.inspection.pickles import holds_objects, pickled
@@ -37,11 +37,8 @@ def inspect(path: Path, name: str) -> Inspection:
         for member, info in members.items():
             if member != "schema.json" and not member.endswith((".npy", ".npz", ".bin")):
                 raise NotAllowedFormat(f"{name!r} holds a file that no skops model has", came=member)
-            if member.endswith(".npy") and info.file_size:
-                with archive.open(info) as file:
-                    head = file.read(4096)
-                if holds_objects(head):
-                    raise pickled(f"{name}: {member}")
+            if member.endswith(".npy") and holds_objects(read_head(archive, info, name)):
+                raise pickled(f"{name}: {member}")
     types = _types(schema, name)
     estimator = str(schema.get("__class__"))[:100]
     final = _final(schema)

@@ -1,0 +1,322 @@
+"""Hugging Face models of texts: encoders become vectors, sequence classifiers scores of classes.
+
+Sources: transformers, "Auto Classes", "Export to ONNX"; torch.onnx.export and torch.export (PyTorch documentation).
+No code of a model's own repository is ever imported: `trust_remote_code` is off and weights are safetensors alone.
+"""
+
+import contextlib
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from modelyard.conversion import text_export, text_nets, tokens
+from modelyard.conversion.contract import Form, Job, Stored, Subject
+from modelyard.conversion.reasons import reason
+from modelyard.conversion.text_nets import Sentence
+from modelyard.errors import InvalidInput, MissingExtra
+from modelyard.files import link_or_copy
+from modelyard.types.package import NetRef
+from modelyard.types.tensor import Signature, TensorSpec
+
+CLASSES: Final = "text-classification"
+VECTORS: Final = "feature-extraction"
+GENERATES: Final = "text-generation"
+FOLDER: Final = "huggingface"
+"""Of a package that keeps a model as it came."""
+LIBRARIES: Final = ("torch", "transformers", "tokenizers", "onnxscript")
+
+_GENERATORS: Final = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "ForSeq2SeqLM")
+_HEADLESS: Final = ("Model", "ForMaskedLM", "ForPreTraining")
+_COMES: Final = (
+    "large language models are served by engines that come with a later version: this one is stored and exported as"
+    " it is, and cannot be deployed yet; encoders and text classifiers can"
+)
+_NONE: Final = (
+    "no engine here runs {name} yet: the version is stored and exported as it is, and cannot be deployed; text"
+    " encoders and text classifiers can, and other networks as torch.nn.Module with an example"
+)
+_NO_CONFIG: Final = (
+    "weights alone do not say what network they are of: the version is stored, and cannot be deployed; import the"
+    " folder with its config.json and tokenizer.json"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folder:
+    """A folder as `save_pretrained` writes it. `config` is None for weights alone."""
+
+    path: Path
+    config: Any
+
+
+def load(path: Path) -> Folder:
+    """Of a Hugging Face folder, or of weights alone. Raises InvalidInput, MissingExtra."""
+    folder = path if path.is_dir() else path.parent
+    if not (folder / "config.json").is_file() or (path.is_file() and path.name != "config.json"):
+        return Folder(path=path, config=None)
+    transformers = _library()
+    try:
+        config = transformers.AutoConfig.from_pretrained(
+            folder, trust_remote_code=False, local_files_only=True
+        )
+    except Exception as error:  # whatever the file made it stumble over
+        raise InvalidInput(
+            f"config.json describes no network that transformers knows: {reason(error)}"
+        ) from error
+    return Folder(path=folder, config=config)
+
+
+def subject(model: Any, job: Job) -> Subject | Stored:
+    """Of a model with its tokenizer as a tuple, a pipeline, or a `Folder`. See `contract.Framework`.
+
+    Raises InvalidInput, MissingExtra, ParityMismatch where the tokenizer cannot be kept as it is.
+    """
+    transformers = _library()
+    if isinstance(model, Folder):
+        return _of_folder(model, job)
+    if isinstance(model, transformers.Pipeline):
+        model = (model.model, model.tokenizer)
+    network, tokenizer = model if isinstance(model, tuple) and len(model) == 2 else (model, None)
+    if isinstance(network, tuple):
+        raise InvalidInput("a model and its tokenizer are needed", came=f"{len(network)} values")
+    kind = _kind(type(network).__name__, network.config, sentence=False)
+    if kind is None:
+        return _without_text(network, tokenizer, job)
+    if tokenizer is None:
+        return _without_tokenizer(network, job)
+    return _text(_in_memory(network), tokenizer, job, kind, None)
+
+
+def _library() -> Any:
+    try:
+        import tokenizers  # noqa: F401
+        import torch  # noqa: F401
+        import transformers
+    except ImportError as error:
+        raise MissingExtra("transformers", "transformers") from error
+    return transformers
+
+
+def _kind(name: str, config: Any, *, sentence: bool) -> str | None:
+    """The task of an architecture, or None for what is no encoder of texts."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as MASKED
+
+    if name.endswith("ForSequenceClassification"):
+        return CLASSES
+    if sentence or name.endswith("EncoderModel"):
+        return VECTORS
+    decodes = config.is_encoder_decoder or getattr(config, "is_decoder", False)
+    known = config.model_type in MASKED and not decodes
+    return VECTORS if known and name.endswith(_HEADLESS) and not name.endswith(_GENERATORS) else None
+
+
+def _of_folder(folder: Folder, job: Job) -> Subject | Stored:
+    if folder.config is None:
+        return _stored(folder.path, "safetensors", job, _NO_CONFIG, "tensors")
+    sentence = text_nets.sentence_of(folder.path)
+    name = (folder.config.architectures or [""])[0]
+    kind = _kind(name, folder.config, sentence=sentence is not None)
+    if kind is None:
+        return _stored(folder.path, name, job, *_refused(name))
+    with _quiet():
+        network = _opened(folder, kind, name)
+        tokenizer = _tokenizer(folder.path)
+    return _text(network.float().eval(), tokenizer, job, kind, sentence)
+
+
+def _refused(name: str) -> tuple[str, str]:
+    """Why, and the task that it has."""
+    if name.endswith(_GENERATORS):
+        return _COMES, GENERATES
+    return _NONE.format(name=name or "this network"), "tensors"
+
+
+def _opened(folder: Folder, kind: str, name: str) -> Any:
+    """The network in float32. Raises InvalidInput where weights are missing: they would be random numbers."""
+    import torch
+    import transformers
+
+    auto = transformers.AutoModelForSequenceClassification if kind == CLASSES else transformers.AutoModel
+    if name.endswith("EncoderModel"):
+        auto = getattr(transformers, name, auto)
+    try:
+        network, found = auto.from_pretrained(
+            folder.path,
+            config=folder.config,
+            trust_remote_code=False,
+            use_safetensors=True,
+            local_files_only=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+    except Exception as error:  # whatever the files made it stumble over
+        raise InvalidInput(f"the weights cannot be loaded: {reason(error)}") from error
+    wrong = [*found["missing_keys"], *(str(m[0]) for m in found["mismatched_keys"])]
+    missing = sorted(k for k in wrong if kind == CLASSES or not k.startswith("pooler."))
+    if missing:
+        raise InvalidInput(
+            "the folder has not all weights of the network", came=f"without {', '.join(missing[:5])}"
+        )
+    return network
+
+
+def _tokenizer(folder: Path) -> Any:
+    import transformers
+
+    if not (folder / "tokenizer.json").is_file():
+        raise InvalidInput(
+            "the folder has no tokenizer.json",
+            allowed="AutoTokenizer.from_pretrained(...).save_pretrained(folder)",
+        )
+    try:
+        return transformers.AutoTokenizer.from_pretrained(
+            folder, trust_remote_code=False, local_files_only=True
+        )
+    except Exception as error:  # whatever the files made it stumble over
+        raise InvalidInput(f"the tokenizer cannot be loaded: {reason(error)}") from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the progress bar and the advice that loading prints."""
+    from transformers.utils import logging
+
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()
+
+
+def _in_memory(network: Any) -> Any:
+    """A float32 copy in evaluation; the owner's own stays as it was."""
+    return copy.deepcopy(network).cpu().float().eval()
+
+
+def _without_tokenizer(network: Any, job: Job) -> Subject:
+    if job.example is None:
+        raise InvalidInput(
+            "a Hugging Face model of texts needs its tokenizer",
+            came=type(network).__name__,
+            allowed="log_model(model, tokenizer=tokenizer), or example= for its tensors",
+        )
+    from modelyard.conversion import torch as modules
+
+    return modules.subject(network, job)
+
+
+def _without_text(network: Any, tokenizer: Any, job: Job) -> Subject | Stored:
+    """What is no encoder of texts: a module like any other where an example says what it takes, else it is kept."""
+    if job.example is not None:
+        from modelyard.conversion import torch as modules
+
+        return modules.subject(network, job)
+    folder = job.work / "pretrained"
+    with _quiet():
+        network.save_pretrained(folder)
+        if tokenizer is not None:
+            tokenizer.save_pretrained(folder)
+    name = type(network).__name__
+    return _stored(folder, name, job, *_refused(name))
+
+
+def _stored(path: Path, name: str, job: Job, refusal: str, task: str) -> Stored:
+    text = tuple(
+        TensorSpec(name=n, datatype="BYTES", shape=(-1,))
+        for n in ("text", "generated_text")
+        if task == GENERATES
+    )
+
+    def save(out: Path) -> str:
+        files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+        base = path.parent if path.is_file() else path
+        for file in files:
+            target = out / FOLDER / file.relative_to(base)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            link_or_copy(file, target)
+        return f"{FOLDER}/{'config.json' if path.is_dir() else path.name}"
+
+    return Stored(
+        task=task if job.options.task is None else job.options.task,
+        signature=Signature(inputs=text[:1], outputs=text[1:]),
+        form=Form(format="safetensors", save=save),
+        refusal=refusal,
+        net=NetRef(name=name or "unknown", framework="transformers"),
+        labels=job.options.labels,
+        libraries=LIBRARIES,
+    )
+
+
+def _text(network: Any, tokenizer: Any, job: Job, kind: str, sentence: Sentence | None) -> Subject:
+    config, name = network.config, type(network).__name__
+    notes: list[str] = []
+    if kind == CLASSES and job.options.task == VECTORS:
+        kind, network = VECTORS, network.base_model
+        notes.append("the classifier's head is left out: vectors are means over the tokens")
+    elif kind == VECTORS and sentence is None:
+        network, left = _headless(network)
+        notes.append(f"{left}a text's vector is the mean over its tokens, as nothing says how to pool them")
+    brought = tokens.bring(tokenizer, network, most=sentence.most if sentence else None, column=_column(job))
+    tokens.check(brought, job.work)
+    inputs = brought.preprocessing["inputs"]
+    network.set_attn_implementation("eager")
+    if kind == CLASSES:
+        several = _several(config)
+        module = text_nets.classifier(network, inputs, several)
+        outputs: Mapping[str, int] = {"probabilities": config.num_labels, "logits": config.num_labels}
+        if several:
+            notes.append("a text may have several classes: their scores do not add up to 1")
+    else:
+        module = text_nets.embedder(network, inputs, sentence or Sentence())
+        outputs = {"embedding": -1}
+    return text_export.subject(
+        module,
+        brought,
+        tuple(outputs),
+        task=kind,
+        classes=_classes(config, job) if kind == CLASSES else (),
+        net=NetRef(name=name, framework="transformers"),
+        notes=tuple(notes),
+    )
+
+
+def _headless(network: Any) -> tuple[Any, str]:
+    """The encoder below a head for pretraining, and what to say of it."""
+    if type(network).__name__.endswith("Model"):
+        return network, ""
+    return network.base_model, "the head for pretraining is left out: "
+
+
+def _several(config: Any) -> bool:
+    """Raises InvalidInput for one number a text, which is no class."""
+    if config.num_labels < 2:
+        raise InvalidInput(
+            "a text classifier of one label gives a number, not classes",
+            came=f"num_labels {config.num_labels}",
+            allowed="2 or more, or task='tensors' with the network as torch.nn.Module",
+        )
+    return bool(config.problem_type == "multi_label_classification")
+
+
+def _classes(config: Any, job: Job) -> tuple[str, ...]:
+    """The names that the configuration gives; those that nobody chose give way to the data set's."""
+    named = tuple(str(config.id2label[k]) for k in range(config.num_labels))
+    nameless = all(name == f"LABEL_{k}" for k, name in enumerate(named))
+    if nameless and len(job.origin.class_names) == len(named):
+        return ()
+    if len(set(named)) != len(named):
+        raise InvalidInput("id2label names two classes alike", came=list(named)[:20])
+    return named
+
+
+def _column(job: Job) -> str:
+    """The data set's column of texts."""
+    schema = job.origin.schema
+    found = [c.name for c in schema.columns if c.kind == "text" and c.name != schema.label] if schema else []
+    return found[0] if len(found) == 1 else "text"

@@ -1,0 +1,83 @@
+"""Text classification: a text in, a score for each class out."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from modelyard.errors import InvalidInput
+from modelyard.tasks import metrics, texts
+from modelyard.tasks.answers import class_answers, class_targets
+from modelyard.tasks.contract import Array
+from modelyard.tasks.options import resolve
+from modelyard.tasks.text_task import TextTask
+from modelyard.types.report import Metrics
+from modelyard.types.tensor import Signature, TensorSpec
+
+
+class TextClassParameters(msgspec.Struct, frozen=True, kw_only=True):
+    """What a caller may ask. `function_to_apply` is of the logits; by default the model's own: softmax, or sigmoid
+    where a text may have several classes. The rest is about long texts: see `texts.PreparedTexts.limited`."""
+
+    top_k: int | None = None
+    function_to_apply: Literal["softmax", "sigmoid", "none"] | None = None
+    truncate: bool | None = None
+    truncation_direction: Literal["left", "right"] | None = None
+
+
+class TextClassification(TextTask):
+    """See `contract.Task`."""
+
+    name = "text-classification"
+    main_metric = "accuracy"
+
+    def signature(self, preprocessing: Mapping[str, Any], labels: Sequence[str]) -> Signature:
+        """`probabilities` and `logits`, FP32 [-1, classes]."""
+        return Signature(inputs=(texts.input_spec(),), outputs=_outputs(labels))
+
+    def tensors(self, preprocessing: Mapping[str, Any], labels: Sequence[str]) -> Signature:
+        return Signature(inputs=texts.token_specs(preprocessing), outputs=_outputs(labels))
+
+    def encode(
+        self, outputs: Mapping[str, Array], labels: Sequence[str], parameters: Mapping[str, Any]
+    ) -> list[Any]:
+        """[{"label", "score"}] a row by falling score, all classes unless `top_k` says otherwise."""
+        given = (
+            resolve(TextClassParameters, parameters, "parameters") if parameters else TextClassParameters()
+        )
+        scores = _applied(outputs, given.function_to_apply)
+        return class_answers({"probabilities": scores}, labels, {"top_k": given.top_k}, top_k=None)
+
+    def targets(self, column: Any, labels: Sequence[str]) -> npt.NDArray[np.int64]:
+        return class_targets(column, labels)
+
+    def metrics(self, outputs: Mapping[str, Array], targets: Array, labels: Sequence[str]) -> Metrics:
+        return metrics.classification(outputs["probabilities"], targets, labels)
+
+    def main(self, outputs: Mapping[str, Array], targets: Array) -> float:
+        return metrics.accuracy(outputs["probabilities"], targets)
+
+
+def _outputs(labels: Sequence[str]) -> tuple[TensorSpec, ...]:
+    shape = (-1, len(labels))
+    return tuple(TensorSpec(name=name, datatype="FP32", shape=shape) for name in ("probabilities", "logits"))
+
+
+def _applied(outputs: Mapping[str, Array], function: str | None) -> Array:
+    """Scores [rows, classes]."""
+    if function is None:
+        return outputs["probabilities"]
+    if "logits" not in outputs:
+        raise InvalidInput("this model gives no logits to apply a function to", came=function)
+    logits = outputs["logits"]
+    if function == "none":
+        return logits
+    if function == "sigmoid":
+        return np.asarray(1 / (1 + np.exp(-np.clip(logits, -80, 80))))
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+TASK = TextClassification()

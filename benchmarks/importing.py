@@ -1,9 +1,10 @@
 """How long a 2 GB model takes to import, against a copy on the same disk, and how much memory every process holds.
 
-Makes a seeded GGUF file of 2 GiB in a temporary folder, copies it there and syncs (the disk's copy speed), then starts
-a platform beside it and imports the file with the client, over HTTP. Peaks of resident memory are read every 20 ms from
-each process of the platform, its sandboxes among them, and of the client. Writes results/importing.json. Exits with 1
-where the import is slower than half of the copy, or a process held more than 300 MB.
+Makes a seeded GGUF file of 2 GiB in a temporary folder, copies it there and syncs (the disk's copy speed), then
+starts a platform beside it and imports the file with the client, over HTTP. Peaks of resident memory are read
+every 20 ms from each process of the platform, its sandboxes among them, and of the client. Writes
+results/importing.json. Exits with 1 where the import is slower than half of the copy, or a process held more
+than 300 MB.
 
     python benchmarks/importing.py [--bytes N] [--seed N] [--repeat N] [--folder DIR]
 """
@@ -42,7 +43,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="modelyard-bench-", dir=arguments.folder) as folder:
         rounds = [measure(Path(folder), arguments.bytes, arguments.seed + k) for k in range(arguments.repeat)]
     best = max(rounds, key=lambda r: r["share_of_copy"])
-    peaks = {name: max(r["peak_rss_bytes"].get(name, 0) for r in rounds) for name in rounds[0]["peak_rss_bytes"]}
+    peaks = {
+        name: max(r["peak_rss_bytes"].get(name, 0) for r in rounds) for name in rounds[0]["peak_rss_bytes"]
+    }
     result = {
         "model_bytes": arguments.bytes,
         "least_share_of_copy": LEAST,
@@ -63,10 +66,16 @@ def measure(folder: Path, size: int, seed: int) -> dict[str, Any]:
     copied = copy(source, folder / "copy.gguf")
     os.sync()
     home = folder / f"home-{seed}"
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("YARD_")} | {"YARD_HOME": str(home)}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("YARD_")} | {
+        "YARD_HOME": str(home)
+    }
     yard = [sys.executable, "-m", "modelyard.cli"]
-    subprocess.run([*yard, "up", "--detach", "--port", "0", "--control-port", "0"], env=environment, check=True,
-                   capture_output=True)  # fmt: skip
+    subprocess.run(
+        [*yard, "up", "--detach", "--port", "0", "--control-port", "0"],
+        env=environment,
+        check=True,
+        capture_output=True,
+    )
     try:
         seconds, peaks = imported(home, source)
     finally:
@@ -89,7 +98,13 @@ def make(path: Path, size: int, seed: int) -> None:
     def text(value: str) -> bytes:
         return struct.pack("<Q", len(value)) + value.encode()
 
-    head = b"GGUF" + struct.pack("<IQQ", 3, 1, 1) + text("general.architecture") + struct.pack("<I", 8) + text("llama")
+    head = (
+        b"GGUF"
+        + struct.pack("<IQQ", 3, 1, 1)
+        + text("general.architecture")
+        + struct.pack("<I", 8)
+        + text("llama")
+    )
     head += text("weight") + struct.pack("<IQIQ", 1, size // 4, 0, 0)
     draw = np.random.default_rng(seed)
     with path.open("wb") as file:
@@ -170,8 +185,13 @@ class Peaks:
             return "client"
         if self._home not in command:
             return None
-        for part, name in (("modelyard.control", "control"), ("trust.inspection", "inspection"),
-                           ("runs.process", "run"), ("cluster.launcher", "launcher"), ("gateway", "gateway")):  # fmt: skip
+        for part, name in (
+            ("modelyard.control", "control"),
+            ("trust.inspection", "inspection"),
+            ("runs.process", "run"),
+            ("cluster.launcher", "launcher"),
+            ("gateway", "gateway"),
+        ):
             if part in command:
                 return name
         return "other"

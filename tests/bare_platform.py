@@ -23,7 +23,9 @@ class Bare(Stocked):
         self.client = modelyard.Client(home=self.home)
         settings = self.client.settings
         headers = {"Authorization": f"Bearer {settings.api_key}"}
-        self.http = httpx.Client(base_url=f"{settings.url}/api/v1", headers=headers, timeout=60, trust_env=False)
+        self.http = httpx.Client(
+            base_url=f"{settings.url}/api/v1", headers=headers, timeout=60, trust_env=False
+        )
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -38,7 +40,9 @@ class Bare(Stocked):
         uploaded = self.upload(data, name)
         if uploaded.status_code >= 300:
             return uploaded
-        return self.http.post("/models/imports", json={"name": model, "uploads": [uploaded.json()["id"]], **body})
+        return self.http.post(
+            "/models/imports", json={"name": model, "uploads": [uploaded.json()["id"]], **body}
+        )
 
 
 def refusal(response: httpx.Response) -> tuple[int, str]:
@@ -46,6 +50,6 @@ def refusal(response: httpx.Response) -> tuple[int, str]:
     body = response.json()
     assert set(body) == {"error"}
     assert set(body["error"]) == {"code", "message", "request_id"}
-    for inside in ("/tmp", "/home", os.getcwd(), "Traceback", "site-packages", "File \""):
+    for inside in ("/tmp", "/home", os.getcwd(), "Traceback", "site-packages", 'File "'):
         assert inside not in response.text
     return response.status_code, body["error"]["code"]

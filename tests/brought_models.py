@@ -68,7 +68,9 @@ def write_pyfunc(folder: Path) -> None:
 def _apart(code: str, folder: Path) -> None:
     """TensorFlow in a process of its own: its threads and warnings stay there."""
     env = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    subprocess.run([sys.executable, "-c", code, str(folder)], check=True, capture_output=True, env=env, timeout=120)
+    subprocess.run(
+        [sys.executable, "-c", code, str(folder)], check=True, capture_output=True, env=env, timeout=120
+    )
 
 
 def write_onnx(path: Path) -> None:
@@ -108,7 +110,9 @@ def write_skops(path: Path) -> Any:
 
     draw = np.random.default_rng(0)
     rows, targets = draw.normal(size=(40, 4)), np.array(["no", "yes"] * 20)
-    model = make_pipeline(StandardScaler(), RandomForestClassifier(n_estimators=3, random_state=0)).fit(rows, targets)
+    model = make_pipeline(StandardScaler(), RandomForestClassifier(n_estimators=3, random_state=0)).fit(
+        rows, targets
+    )
     skops.io.dump(model, path)
     return model
 
@@ -137,12 +141,16 @@ def write_openvino(folder: Path) -> Path:
 
     folder.mkdir(parents=True, exist_ok=True)
     write_onnx(folder / "source.onnx")
-    openvino.save_model(openvino.convert_model(folder / "source.onnx"), folder / "model.xml", compress_to_fp16=False)
+    openvino.save_model(
+        openvino.convert_model(folder / "source.onnx"), folder / "model.xml", compress_to_fp16=False
+    )
     (folder / "source.onnx").unlink()
     return folder / "model.xml"
 
 
-def gguf(*, tensors: int | None = None, keys: int | None = None, offset: int = 0, size: int = 32 * 4) -> bytes:
+def gguf(
+    *, tensors: int | None = None, keys: int | None = None, offset: int = 0, size: int = 32 * 4
+) -> bytes:
     """A GGUF of one F32 tensor of 32 numbers, with lies in it where they are asked for."""
 
     def text(value: str) -> bytes:
@@ -169,10 +177,23 @@ def write_huggingface(folder: Path) -> None:
     words = {w: n for n, w in enumerate(("[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "bad", "wine"))}
     inner = Tokenizer(WordLevel(words, unk_token="[UNK]"))
     inner.pre_tokenizer = Whitespace()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]",
-                                        sep_token="[SEP]", model_max_length=16)  # fmt: skip
-    config = BertConfig(vocab_size=len(words), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
-                        intermediate_size=16, max_position_embeddings=16, id2label={0: "bad", 1: "good"})  # fmt: skip
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=inner,
+        unk_token="[UNK]",
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        model_max_length=16,
+    )
+    config = BertConfig(
+        vocab_size=len(words),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=16,
+        id2label={0: "bad", 1: "good"},
+    )
     BertForSequenceClassification(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     said = json.loads((folder / "config.json").read_text())
@@ -182,7 +203,9 @@ def write_huggingface(folder: Path) -> None:
     (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n\n# A small one\n")
 
 
-def zipped(path: Path, members: dict[str, bytes], change: Callable[[zipfile.ZipInfo], None] | None = None) -> Path:
+def zipped(
+    path: Path, members: dict[str, bytes], change: Callable[[zipfile.ZipInfo], None] | None = None
+) -> Path:
     """A zip of these members, each changed where a change is given."""
     with zipfile.ZipFile(path, "w") as archive, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of names that stand twice

@@ -43,7 +43,11 @@ class HubServer:
 
     def fetched(self) -> set[str]:
         """Files whose bytes were asked for."""
-        return {p.partition(f"/resolve/{COMMIT}/")[2] for method, p, _ in self.asked if method == "GET" and "/resolve/" in p}
+        return {
+            p.partition(f"/resolve/{COMMIT}/")[2]
+            for method, p, _ in self.asked
+            if method == "GET" and "/resolve/" in p
+        }
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -78,12 +82,23 @@ class _Handler(BaseHTTPRequestHandler):
             return self._error(404, "RevisionNotFound")
         files = [p for p in sorted(folder.rglob("*")) if p.is_file()]
         siblings = [{"rfilename": p.relative_to(folder).as_posix(), "size": p.stat().st_size} for p in files]
-        body = {"id": repository, "modelId": repository, "sha": COMMIT, "private": False, "tags": [], "siblings": siblings}
+        body = {
+            "id": repository,
+            "modelId": repository,
+            "sha": COMMIT,
+            "private": False,
+            "tags": [],
+            "siblings": siblings,
+        }
         self._send(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
 
     def _file(self, place: Path) -> None:
         data = place.read_bytes()
-        headers = {"ETag": f'"{hashlib.sha256(data).hexdigest()}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
+        headers = {
+            "ETag": f'"{hashlib.sha256(data).hexdigest()}"',
+            "X-Repo-Commit": COMMIT,
+            "Accept-Ranges": "bytes",
+        }
         start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").partition("-")[0])
         if start:
             headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"

@@ -1,8 +1,6 @@
-"""The scripts under examples/frameworks/, run on real data, deployed, and asked over HTTP: the answers are those that
-the framework's own predict gave."""
+"""The scripts under examples/frameworks/, run on real data, deployed, and asked over HTTP: the answers are those
+that the framework's own predict gave."""
 
-import csv
-import io
 from pathlib import Path
 from typing import Any
 
@@ -37,17 +35,16 @@ def yard(stocked: Stocked) -> Stocked:
     return stocked
 
 
-def run(yard: Stocked, script: str, data: str, **params: Any) -> tuple[str, dict[str, np.ndarray]]:
+def run(yard: Stocked, script: str, data: str, /, **params: Any) -> tuple[str, dict[str, np.ndarray]]:
     """Run, deploy; the deployment's name and what the script left as predictions."""
     done = yard.client.run(SCRIPTS / f"{script}.py", data=[data], params=params)
     (model,) = done.outputs["models"]
     version = yard.client.models.version(f"{model['name']}:{model['version']}")
     assert version["formats"] == ["onnx"], version["manifest"]["notes"]
     yard.client.deploy(model["name"], model["name"])
-    files = {}
-    for name in yard.client.runs.artifacts(done.id):
-        text = yard.client.runs.artifact(done.id, name["path"]).decode()
-        files[name["path"]] = np.array([[float(c) for c in row] for row in csv.reader(io.StringIO(text))])
+    folder = yard.folder / done.id
+    yard.client.runs.save_artifacts(done.id, folder)
+    files = {path.name: np.loadtxt(path, delimiter=",", ndmin=2) for path in folder.glob("*.csv")}
     return model["name"], files
 
 
@@ -57,7 +54,7 @@ def hugging(yard: Stocked, name: str) -> InferenceClient:
 
 def scores(answers: Any, labels: list[str]) -> list[float]:
     """By the labels' order, of one answer of the Hugging Face interface."""
-    found = {a["label"] if isinstance(a, dict) else a.label: a["score"] if isinstance(a, dict) else a.score for a in answers}
+    found = {a["label"]: a["score"] for a in answers}  # the client's answers are dicts, too
     return [found.get(label, 0.0) for label in labels]
 
 
@@ -136,7 +133,9 @@ def test_a_pipeline_over_texts_is_asked_with_texts(yard: Stocked) -> None:
 def _digits(yard: Stocked, rows: int) -> np.ndarray:
     from modelyard.tasks.images import decode_all
 
-    return decode_all([yard.client.data.sample("digits", row)["image"] for row in range(rows)], "L", (8, 8))[..., 0]
+    return decode_all([yard.client.data.sample("digits", row)["image"] for row in range(rows)], "L", (8, 8))[
+        ..., 0
+    ]
 
 
 @pytest.mark.fashion_mnist

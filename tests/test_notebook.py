@@ -12,7 +12,9 @@ NOTEBOOK = Path(__file__).parent.parent / "examples" / "notebook.ipynb"
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_the_notebook_runs_and_its_objects_show_themselves(stocked: Stocked, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_notebook_runs_and_its_objects_show_themselves(
+    stocked: Stocked, monkeypatch: pytest.MonkeyPatch
+) -> None:
     nbclient = pytest.importorskip("nbclient")
     import nbformat
 

@@ -14,11 +14,11 @@ ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 
 
-def block(language: str) -> str:
-    """The first block of that language."""
-    found = re.search(rf"^```{language}\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
-    assert found, f"the README has no {language} block"
-    return found[1]
+def block(language: str, number: int = 0) -> str:
+    """A block of that language, by its place among them."""
+    found = re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
+    assert len(found) > number, f"the README has no {language} block {number}"
+    return str(found[number])
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +51,16 @@ def test_the_shell_block(newcomer: dict[str, str], tmp_path: Path) -> None:
 def test_the_python_block(newcomer: dict[str, str], tmp_path: Path) -> None:
     answer = run([sys.executable, "-c", block("python")], newcomer, tmp_path)
     assert re.search(r"'label': '\d', 'score': 0\.9", answer), answer
+
+
+@pytest.mark.slow
+def test_the_blocks_of_ones_own_script(newcomer: dict[str, str], tmp_path: Path) -> None:
+    run(["sh", "-e", "-c", block("sh")], newcomer, tmp_path)  # the data, and scan.png
+    (tmp_path / "train.py").write_text(block("python", 1))
+    answer = run(["sh", "-e", "-c", block("sh", 1)], newcomer, tmp_path)
+    assert re.search(r"accuracy 0\.9\d+", answer), answer
+    said = json.loads(run(["yard", "data", "sample", "digits", "--json"], newcomer, tmp_path))
+    assert re.search(rf"^ {said['values'][said['label']]} +1", answer, re.M), answer
 
 
 def test_the_recipe_block() -> None:

@@ -53,6 +53,51 @@ def preprocessing(**fields: Any) -> dict[str, Any]:
     return whole | fields
 
 
+def vector_package(folder: Path) -> None:
+    """A package of `feature-extraction` whose vector is the sum and the number of a text's tokens."""
+    from onnx import TensorProto, helper
+
+    from modelyard import packages, tasks
+    from modelyard.types.package import Manifest
+
+    task = tasks.load("feature-extraction")
+    said = preprocessing(inputs=["input_ids", "attention_mask"], width=2)
+    casts = [helper.make_node("Cast", [name], [f"{name}_"], to=TensorProto.FLOAT) for name in said["inputs"]]
+    nodes = [
+        *casts,
+        helper.make_node("Mul", ["input_ids_", "attention_mask_"], ["kept"]),
+        helper.make_node("ReduceSum", ["kept", "axis"], ["sum"], keepdims=1),
+        helper.make_node("ReduceSum", ["attention_mask_", "axis"], ["count"], keepdims=1),
+        helper.make_node("Concat", ["sum", "count"], ["embedding"], axis=1),
+    ]
+    inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, [None, None]) for name in said["inputs"]]
+    outputs = [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [None, 2])]
+    axis = helper.make_tensor("axis", TensorProto.INT64, [1], [1])
+    graph = helper.make_graph(nodes, "model", inputs, outputs, [axis])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    word_pieces().save(str(folder / "tokenizer.json"))
+    packages.write(
+        folder,
+        Manifest(
+            task=task.name,
+            signature=task.signature(said, ()),
+            tensors=task.tensors(said, ()),
+            preprocessing=said,
+            formats={"onnx": "model.onnx"},
+        ),
+    )
+
+
+def vector_of(text: str) -> list[float]:
+    """What that package answers."""
+    ids = word_pieces().encode(text).ids[:LENGTH]
+    if len(ids) == LENGTH:
+        ids[-1] = 3  # [SEP]
+    return [float(sum(ids)), float(len(ids))]
+
+
 def tokenizer(**fields: Any) -> Any:
     """As Hugging Face's."""
     from transformers import PreTrainedTokenizerFast
@@ -92,8 +137,8 @@ def classifier() -> Any:
     network = seeded("BertForSequenceClassification", config)
     texts = tokenizer()([t for t, _ in sentences()], padding=True, truncation=True, return_tensors="pt")
     targets = torch.tensor([SOURCES.index(name) for _, name in sentences()])
-    optimizer = torch.optim.AdamW(network.parameters(), lr=5e-3)
-    for _ in range(12):
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    for _ in range(40):
         optimizer.zero_grad()
         network(**texts, labels=targets).loss.backward()
         optimizer.step()

@@ -56,4 +56,6 @@ modelyard.log_summary(accuracy=accuracy)
 np.savetxt("predictions.csv", F.softmax(answers, dim=1).numpy(), delimiter=",")
 modelyard.log_artifact("predictions.csv")
 example = next(iter(test_loader))[0]
-modelyard.log_model(model, name="pytorch-cnn", task="image-classification", labels=data.class_names, example=example)
+modelyard.log_model(
+    model, name="pytorch-cnn", task="image-classification", labels=data.class_names, example=example
+)

@@ -34,4 +34,6 @@ accuracy = model.score(test[numbers + texts], test["species"])
 modelyard.log_summary(accuracy=accuracy)
 np.savetxt("predictions.csv", model.predict_proba(test[numbers + texts]), delimiter=",")
 modelyard.log_artifact("predictions.csv")
-modelyard.log_model(model, name="sklearn-columns", task="tabular-classification", example=test[numbers + texts])
+modelyard.log_model(
+    model, name="sklearn-columns", task="tabular-classification", example=test[numbers + texts]
+)

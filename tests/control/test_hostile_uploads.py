@@ -126,14 +126,23 @@ def test_archives(bare: Bare, tmp_path: Path) -> None:
     "data",
     [
         (1 << 62).to_bytes(8, "little") + b"{}" + bytes(20),
-        b"\x50\x00\x00\x00\x00\x00\x00\x00" + json.dumps({"a": {"dtype": "U8", "shape": [2], "data_offsets": [2, 4]}}).ljust(80).encode() + bytes(4),
+        b"\x50\x00\x00\x00\x00\x00\x00\x00"
+        + json.dumps({"a": {"dtype": "U8", "shape": [2], "data_offsets": [2, 4]}}).ljust(80).encode()
+        + bytes(4),
     ],
-)  # fmt: skip
+)
 def test_safetensors(bare: Bare, data: bytes) -> None:
     assert refusal(bare.bring(data, "m.safetensors"))[0] == 422
 
 
-@pytest.mark.parametrize("data", [brought_models.gguf(tensors=1 << 63), brought_models.gguf(offset=1 << 40), brought_models.gguf(keys=1 << 63)])
+@pytest.mark.parametrize(
+    "data",
+    [
+        brought_models.gguf(tensors=1 << 63),
+        brought_models.gguf(offset=1 << 40),
+        brought_models.gguf(keys=1 << 63),
+    ],
+)
 def test_gguf(bare: Bare, data: bytes) -> None:
     assert refusal(bare.bring(data, "m.gguf"))[0] == 422
 
@@ -150,7 +159,9 @@ def test_keras_with_code(bare: Bare, files: Path, name: str) -> None:
 
 def test_another_digest_than_was_said(bare: Bare) -> None:
     assert refusal(bare.upload(b"data", "a.csv", sha256="ab" * 32)) == (422, "corrupt")
-    opened = bare.http.post("/uploads/sessions", json={"filename": "a.csv", "size": 4, "sha256": "ab" * 32}).json()
+    opened = bare.http.post(
+        "/uploads/sessions", json={"filename": "a.csv", "size": 4, "sha256": "ab" * 32}
+    ).json()
     where = f"/uploads/sessions/{opened['id']}"
     bare.http.put(where, params={"offset": 0}, content=b"data")
     assert refusal(bare.http.post(f"{where}/finish")) == (422, "corrupt")
@@ -196,7 +207,12 @@ def test_parts_that_make_no_sense(bare: Bare) -> None:
     assert refusal(bare.http.put(where, params={"offset": 5}, content=b"x"))[0] == 409
     assert refusal(bare.http.put(where, params={"offset": -1}, content=b"x"))[0] == 400
     assert refusal(bare.http.put(where, params={"offset": 0}, content=b"x" * 11))[0] == 413
-    assert refusal(bare.http.put(where, params={"offset": 0}, content=b"x", headers={"content-encoding": "gzip"}))[0] == 415
+    assert (
+        refusal(
+            bare.http.put(where, params={"offset": 0}, content=b"x", headers={"content-encoding": "gzip"})
+        )[0]
+        == 415
+    )
     assert refusal(bare.http.post(f"{where}/finish"))[0] == 409
     other = "/uploads/sessions/part_" + "0" * 26
     assert refusal(bare.http.put(other, params={"offset": 0}, content=b"x"))[0] == 404

@@ -19,6 +19,15 @@ from modelyard.home import Home
 from modelyard.store.tables import Key
 
 OPEN = {("GET", "/api/v1/health"), ("GET", "/openapi.json")}
+TRACK = {
+    ("POST", "/api/v1/runs/external"),
+    ("POST", "/api/v1/runs/{run}/metrics"),
+    ("POST", "/api/v1/runs/{run}/end"),
+    ("GET", "/api/v1/runs/{run}/artifacts"),
+    ("GET", "/api/v1/runs/{run}/artifacts/files/{path}"),
+    ("PUT", "/api/v1/runs/{run}/artifacts/{path}"),
+}
+"""What a key with the scope `track` may do too; MLflow's own paths are in tests/control/mlflow/test_access.py."""
 TOKEN = {("GET", "/internal/snapshots"), ("POST", "/internal/runs/{run}/events")}
 ADMIN = {
     ("GET", "/api/v1/status"),
@@ -134,7 +143,7 @@ def error(response: httpx.Response) -> str:
 
 
 def test_every_route_is_classified(api: Api) -> None:
-    assert routes(api) == OPEN | TOKEN | ADMIN
+    assert routes(api) == OPEN | TOKEN | ADMIN | TRACK
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +163,7 @@ def caller_key(api: Api) -> str | None:
     return keys.create(api.platform, "default", "caller", ["predict", "metrics"]).key
 
 
-@pytest.mark.parametrize(("method", "path"), sorted(ADMIN))
+@pytest.mark.parametrize(("method", "path"), sorted(ADMIN | TRACK))
 def test_only_a_good_key_of_the_right_scope_comes_in(
     api: Api, method: str, path: str, bad_keys: list[str | None], caller_key: str
 ) -> None:

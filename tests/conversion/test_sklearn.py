@@ -42,7 +42,9 @@ def test_classes_are_called_as_the_data_set_calls_them(tmp_path: Path) -> None:
     assert made.manifest.labels == ("barolo", "grignolino", "barbera")
 
 
-@pytest.mark.parametrize("names", [None, np.array(["barolo", "grignolino", "barbera"])], ids=["numbers", "texts"])
+@pytest.mark.parametrize(
+    "names", [None, np.array(["barolo", "grignolino", "barbera"])], ids=["numbers", "texts"]
+)
 def test_without_probabilities_the_predicted_class_has_score_1(tmp_path: Path, names: Any) -> None:
     kinds = KINDS if names is None else names[KINDS]
     model = pipeline.make_pipeline(preprocessing.StandardScaler(), svm.SVC()).fit(WINE, kinds)
@@ -66,7 +68,8 @@ def test_what_is_exported_wrongly_is_served_by_its_own_framework_and_said_so(tmp
 
 
 def test_a_regression_answers_numbers_in_the_targets_unit(tmp_path: Path) -> None:
-    model = pipeline.make_pipeline(preprocessing.PolynomialFeatures(2), linear_model.Ridge()).fit(DIABETES, PROGRESS)
+    model = pipeline.make_pipeline(preprocessing.PolynomialFeatures(2), linear_model.Ridge())
+    model.fit(DIABETES, PROGRESS)
     schema = Schema(columns=tuple(Column(name=n, kind="number") for n in (*"abcdefghij", "y")), label="y")
     made = conversion.package(model, tmp_path / "p", example=DIABETES, origin=Origin(schema=schema))
     assert made.manifest.task == "tabular-regression"
@@ -91,7 +94,10 @@ def test_a_pipeline_that_picks_columns_is_fed_texts_as_they_are(tmp_path: Path) 
         linear_model.LogisticRegression(),
     ).fit(table, kinds)
     made = conversion.package(model, tmp_path / "p", CLASSES, example=table)
-    assert [(i.name, i.datatype) for i in made.manifest.signature.inputs] == [("age", "FP64"), ("city", "BYTES")]
+    assert [(i.name, i.datatype) for i in made.manifest.signature.inputs] == [
+        ("age", "FP64"),
+        ("city", "BYTES"),
+    ]
     opened = open_model(tmp_path / "p")
     asked = {"age": [33, 21.5], "city": ["Oslo", "never seen"]}
     found = opened.predict(opened.prepared.decode(opened.task.sample(asked)))["probabilities"]
@@ -119,7 +125,9 @@ def test_a_skops_file_is_brought(tmp_path: Path) -> None:
         ("model.pkl", None, "no model that can be packaged"),
     ],
 )
-def test_what_cannot_be_packaged_is_refused_by_name(tmp_path: Path, model: Any, example: Any, message: str) -> None:
+def test_what_cannot_be_packaged_is_refused_by_name(
+    tmp_path: Path, model: Any, example: Any, message: str
+) -> None:
     options = NUMBERS if isinstance(model, preprocessing.StandardScaler) else CLASSES
     with pytest.raises(InvalidInput, match=message):
         conversion.package(model, tmp_path / "p", options, example=example)

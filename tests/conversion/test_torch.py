@@ -53,7 +53,10 @@ def _seed() -> None:
 def test_an_image_model_answers_pixels_as_the_module_answers_its_tensor(tmp_path: Path) -> None:
     net = Pixels()
     made = conversion.package(
-        net, tmp_path / "p", Options(task="image-classification", labels=("a", "b")), example=torch.rand(3, 1, 6, 6)
+        net,
+        tmp_path / "p",
+        Options(task="image-classification", labels=("a", "b")),
+        example=torch.rand(3, 1, 6, 6),
     )
     assert made.format == "onnx"
     assert "pixels are divided by 255: the example's values lie in 0..1" in made.notes
@@ -124,7 +127,11 @@ def test_several_inputs_and_outputs_keep_their_names_and_order(tmp_path: Path) -
         ({"y": torch.rand(2, 1, 6, 6)}, Options(), "forward.. has not"),
         (torch.rand(2, 1, 6, 6), Options(free_axes={"z": (1,)}), "free_axes names inputs"),
         (torch.rand(2, 1, 6, 6), Options(free_axes={"x": (4,)}), "1 to 3"),
-        (torch.rand(2, 1, 6, 6), Options(task="image-classification", labels=("a",)), "labels are not as many"),
+        (
+            torch.rand(2, 1, 6, 6),
+            Options(task="image-classification", labels=("a",)),
+            "labels are not as many",
+        ),
         (torch.randn(2, 1, 6, 6) * 99, Options(task="image-classification"), "nothing says how pixels"),
         (torch.rand(2, 1, 6, 6), Options(task="tabular-regression"), "one input .rows, features"),
         (torch.rand(2, 1, 6, 6), Options(task="nonsense"), "unknown task 'nonsense'"),

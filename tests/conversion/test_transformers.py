@@ -74,7 +74,7 @@ def test_a_classifier_answers_as_it_does_itself(classified: Path) -> None:
 def test_it_is_evaluated_over_a_data_set_of_texts(classified: Path, tmp_path: Path) -> None:
     lines = [json.dumps({"sentence": text, "about": name}) for text, name in sentences()]
     (tmp_path / "sentences.jsonl").write_text("\n".join(lines))
-    options = IngestOptions(label="about", kinds={"sentence": "text"})
+    options = IngestOptions(label="about", columns={"sentence": "text"})
     datasets.ingest([tmp_path / "sentences.jsonl"], options, tmp_path / "data", _Silent())
     out = tmp_path / "package"
     data = datasets.open_dataset(tmp_path / "data")
@@ -188,10 +188,27 @@ def test_what_onnx_cannot_do_is_served_as_a_program(tmp_path: Path, monkeypatch:
     def fails(*_: Any, **__: Any) -> str:
         raise RuntimeError("an operator without a translation\nat /usr/lib/exporter.py")
 
-    monkeypatch.setattr(text_export, "_onnx", fails)
+    monkeypatch.setattr(text_export._Export, "_onnx", fails)
     made = packaged((text_models.classifier(), tokenizer()), tmp_path / "p")
     assert made.format == "pt2"
     assert any("not as onnx: RuntimeError: an operator without a translation" in note for note in made.notes)
+    logits = own(text_models.classifier(), tokenizer(), TEXTS).logits.numpy()
+    np.testing.assert_allclose(answered(tmp_path / "p", TEXTS)["logits"], logits, atol=1e-4)
+
+
+def test_where_tracing_fails_the_other_exporter_is_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    traced: list[Path] = []
+
+    def bakes(self: Any, folder: Path) -> str:
+        """The example's length is in it for good, as a tracer may leave it."""
+        traced.append(folder)
+        return self._onnx(folder, dynamo=False)
+
+    monkeypatch.setattr(text_export._Export, "_traced", bakes)
+    made = packaged((text_models.classifier(), tokenizer()), tmp_path / "p")
+    assert (made.format, len(traced)) == ("onnx", 1)
     logits = own(text_models.classifier(), tokenizer(), TEXTS).logits.numpy()
     np.testing.assert_allclose(answered(tmp_path / "p", TEXTS)["logits"], logits, atol=1e-4)
 
@@ -270,6 +287,8 @@ def gpt(folder: Path) -> Any:
 def test_a_language_model_is_stored_and_not_deployed(tmp_path: Path) -> None:
     network = gpt(tmp_path / "source")
     live = packaged((network, tokenizer()), tmp_path / "live").manifest
+    (tmp_path / "source/modeling.py").write_text("raise SystemExit")
+    (tmp_path / "source/pytorch_model.bin").write_bytes(b"\x80\x04.")
     made = conversion.package_file(tmp_path / "source", "safetensors", tmp_path / "p").manifest
     for manifest in (live, made):
         assert (manifest.task, manifest.formats) == (
@@ -277,6 +296,7 @@ def test_a_language_model_is_stored_and_not_deployed(tmp_path: Path) -> None:
             {"safetensors": "huggingface/config.json"},
         )
         assert {"huggingface/model.safetensors", "huggingface/tokenizer.json"} <= set(manifest.files)
+        assert not [name for name in manifest.files if name.endswith((".py", ".bin"))]
         assert [t.datatype for t in (*manifest.signature.inputs, *manifest.signature.outputs)] == [
             "BYTES"
         ] * 2
@@ -287,8 +307,8 @@ def test_a_language_model_is_stored_and_not_deployed(tmp_path: Path) -> None:
 
 
 def test_networks_of_other_kinds_are_stored(tmp_path: Path) -> None:
-    config = transformers.ViTConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
-                                    image_size=32, patch_size=16)  # fmt: skip
+    small = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    config = transformers.ViTConfig(**small, image_size=32, patch_size=16)
     manifest = packaged(seeded("ViTForImageClassification", config), tmp_path / "p").manifest
     assert "no engine here runs ViTForImageClassification yet" in str(manifest.refusal)
 
@@ -300,6 +320,15 @@ def test_weights_alone_are_stored(tmp_path: Path) -> None:
     ).manifest
     assert made.formats == {"safetensors": "huggingface/model.safetensors"}
     assert "weights alone" in str(made.refusal)
+
+
+def test_who_keeps_the_files_is_told_instead(tmp_path: Path) -> None:
+    gpt(tmp_path / "source")
+    with pytest.raises(NotAllowedFormat, match="large language models"):
+        conversion.package_file(
+            tmp_path / "source", "safetensors", tmp_path / "p", context=Context(keep=False)
+        )
+    assert not (tmp_path / "p").exists()
 
 
 def saved(folder: Path, network: Any) -> Path:

@@ -73,7 +73,10 @@ def test_what_answers_mean() -> None:
     assert answered("label", np.array([b"a", b"b"], object), ("a", "b")).tolist() == [[1, 0], [0, 1]]
 
 
-@given(arrays.arrays(np.float32, st.tuples(st.integers(1, 4), st.integers(2, 5)), elements=st.floats(-1e6, 1e6, width=32)))
+_SHAPES = st.tuples(st.integers(1, 4), st.integers(2, 5))
+
+
+@given(arrays.arrays(np.float32, _SHAPES, elements=st.floats(-1e6, 1e6, width=32)))
 def test_softmax_gives_probabilities_of_any_finite_logits(logits: np.ndarray) -> None:
     found = answered("softmax", logits)
     assert np.isfinite(found).all()

@@ -91,6 +91,7 @@ def test_the_platform_stands_behind(index, root):
     assert packaging.__version__ != "1.0"
 
 
+@pytest.mark.slow
 def test_pip_never_touches_the_platform(index, root):
     """Not even when it is asked to, inside an environment."""
     before = platform_state()
@@ -134,6 +135,7 @@ def test_what_has_no_wheel_is_said(index, root):
         environments.ensure(root, "yardsmall==3.0", lambda line: None)
 
 
+@pytest.mark.slow
 def test_a_source_package_is_not_built(index, root, tmp_path):
     """Its setup.py would run."""
     import tarfile
@@ -148,6 +150,7 @@ def test_a_source_package_is_not_built(index, root, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_met_together_is_said(index, root):
     with pytest.raises(InvalidInput, match="cannot be installed") as caught:
         environments.ensure(root, "yardneedy\nyardsmall<2", lambda line: None)
@@ -155,6 +158,7 @@ def test_what_cannot_be_met_together_is_said(index, root):
     assert str(root) not in caught.value.message
 
 
+@pytest.mark.slow
 def test_hashes_are_kept_to(index, root):
     good = sha256(index / "yardsmall-1.0-py3-none-any.whl")
     python = environments.ensure(root, f"yardsmall==1.0 --hash=sha256:{good}", lambda line: None)
@@ -171,6 +175,7 @@ def test_what_was_left_half_is_built_anew(index, root):
     assert said_by(python, "import yardsmall; print(yardsmall.__version__)") == "1.0"
 
 
+@pytest.mark.slow
 def test_a_failure_leaves_nothing_whole(index, root):
     with pytest.raises(InvalidInput):
         environments.ensure(root, "yardabsent", lambda line: None)
@@ -191,6 +196,7 @@ def test_who_hears_may_stop_it(index, root):
     shelf.remove(root, environments.digest("yardsmall==1.0"))  # nobody holds it: pip has ended too
 
 
+@pytest.mark.slow
 def test_a_builder_that_is_killed_leaves_nobody_behind(index, root, tmp_path):
     """The next one builds it; the pip of the killed one holds the lock until it has ended."""
     code = (
@@ -230,6 +236,7 @@ def test_what_is_in_use_is_not_removed(index, root):
     assert list(root.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_another_waits_until_it_is_built(index, root):
     """A thread stands for the other process: the lock is of an open file, not of a process."""
     digest = environments.digest("yardsmall==1.0")
@@ -244,6 +251,7 @@ def test_another_waits_until_it_is_built(index, root):
     assert shelf.read_made(root / digest) is not None
 
 
+@pytest.mark.slow
 def test_where_the_platform_has_changed_it_is_built_anew(index, root, monkeypatch):
     python = environments.ensure(root, "yardsmall==1.0", lambda line: None)
     (python.parents[1] / "left").touch()
@@ -258,6 +266,7 @@ def test_where_the_platform_has_changed_it_is_built_anew(index, root, monkeypatc
     assert not (python.parents[1] / "left").exists()
 
 
+@pytest.mark.slow
 def test_where_it_cannot_be_built_anew_it_stays(index, root, monkeypatch, tmp_path):
     python = environments.ensure(root, "yardsmall==1.0", lambda line: None)
     let_go()
@@ -269,6 +278,7 @@ def test_where_it_cannot_be_built_anew_it_stays(index, root, monkeypatch, tmp_pa
     assert said_by(python, "import yardsmall; print(yardsmall.__version__)") == "1.0"
 
 
+@pytest.mark.slow
 def test_where_something_runs_in_it_it_is_left_alone(index, root, monkeypatch):
     python = environments.ensure(root, "yardsmall==1.0", lambda line: None)  # and holds it
     monkeypatch.setattr(build, "_platform_state", lambda: "another")
@@ -277,6 +287,7 @@ def test_where_something_runs_in_it_it_is_left_alone(index, root, monkeypatch):
     assert (python.parents[1] / "made.json").stat().st_mtime_ns == stamp
 
 
+@pytest.mark.slow
 def test_code_of_a_package_never_runs_while_building(index, root, monkeypatch, tmp_path):
     """A .pth file runs at each start of a Python; a script named python stands in the place of it."""
     ran = tmp_path / "ran"
@@ -293,6 +304,7 @@ def test_code_of_a_package_never_runs_while_building(index, root, monkeypatch, t
     assert ran.exists()  # it would have
 
 
+@pytest.mark.slow
 def test_a_replica_enters_it(index, root, tmp_path):
     """`enter` builds it and becomes the command; it is held as long as that runs."""
     digest = environments.digest("yardsmall==2.0")

@@ -20,7 +20,10 @@ def texts(*values: str) -> np.ndarray:
 
 
 SIGNATURE = Signature(
-    inputs=(TensorSpec(name="x", datatype="FP32", shape=(-1, -1)), TensorSpec(name="t", datatype="BYTES", shape=(-1,))),
+    inputs=(
+        TensorSpec(name="x", datatype="FP32", shape=(-1, -1)),
+        TensorSpec(name="t", datatype="BYTES", shape=(-1,)),
+    ),
     outputs=(TensorSpec(name="y", datatype="FP32", shape=(-1,)),),
 )
 

@@ -18,6 +18,7 @@ from modelyard.datasets import IngestOptions, ingest
 from modelyard.trust import sandbox
 from modelyard.types.run import RunOutcome, RunSpec
 from waiting import wait_until
+from wheels import only_from, write_wheel
 
 pytestmark = [
     pytest.mark.slow,
@@ -261,3 +262,59 @@ os.write(out, b"{\\"summary\\": {\\"fine\\": 1}}\\n")
     outcome = Scripted(tmp_path, code).run()
     assert outcome.state == "succeeded"
     assert outcome.summary["fine"] == 1
+
+
+def test_two_scripts_with_two_versions_of_one_library_go_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version in ("1.0", "2.0"):
+        write_wheel(tmp_path / "index", "yardsmall", version)
+    only_from(tmp_path / "index", monkeypatch)
+    code = """
+import importlib.metadata, pathlib, sys, time, numpy, modelyard
+print("version", importlib.metadata.version("yardsmall"), flush=True)
+there = modelyard.checkpoints() / "go"
+for _ in range(600):
+    if there.exists():
+        break
+    time.sleep(0.05)
+modelyard.log_summary(version=importlib.metadata.version("yardsmall"), numpy=numpy.__version__)
+"""
+    runs = [Scripted(tmp_path / v, code, requirements=f"yardsmall=={v}") for v in ("1.0", "2.0")]
+    children = [run.start() for run in runs]
+    for run, version in zip(runs, ("1.0", "2.0"), strict=True):
+        wait_until(lambda run=run, version=version: f"version {version}" in run.log.read_text(), 90, version)
+    for run in runs:  # both have started, neither has ended
+        (run.root / "checkpoints" / "go").touch()
+    assert [child.wait(timeout=60) for child in children] == [0, 0]
+    import numpy
+
+    assert [run.outcome.summary["version"] for run in runs] == ["1.0", "2.0"]
+    assert {run.outcome.summary["numpy"] for run in runs} == {numpy.__version__}
+
+
+def test_a_model_that_is_no_onnx_says_which_environment_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from modelyard import environments
+
+    write_wheel(tmp_path / "index", "yardsmall", "1.0")
+    only_from(tmp_path / "index", monkeypatch)
+    code = """
+import modelyard, numpy as np
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.linear_model import Ridge
+from sklearn.datasets import load_diabetes
+x, y = load_diabetes(return_X_y=True)
+first = make_pipeline(StandardScaler(), HistGradientBoostingRegressor(random_state=0)).fit(x, y)
+modelyard.log_model(first, name="first", task="tabular-regression", example=x)
+modelyard.log_model(Ridge().fit(x, y), name="second", task="tabular-regression", example=x)
+"""
+    run = Scripted(tmp_path, code, requirements="yardsmall==1.0")
+    outcome = run.run()
+    assert outcome.state == "succeeded", run.log.read_text()
+    first, second = (packages.read(run.outputs / "models" / name) for name in ("first", "second"))
+    assert (list(first.formats), first.requirements) == (["skops"], environments.digest("yardsmall==1.0"))
+    assert (list(second.formats), second.requirements) == (["onnx"], msgspec.UNSET)

@@ -52,7 +52,7 @@ def test_numbers_are_what_the_model_takes() -> None:
         ([[[True, False, True]]], "not a tensor of numbers"),
         ([[[1, 2, 3]], [[1, 2]]], "not a tensor of numbers"),
         ([], "wrong shape"),
-        ({"y": [[[1, 2, 3]]]}, "other inputs; came: .'y'.; allowed: x"),
+        ({"y": [[[1, 2, 3]]]}, "other inputs; came: ..y..; allowed: x"),
         ({}, "other inputs"),
         ([[[None, 1, 2]]], "not a tensor of numbers"),
     ],
@@ -64,7 +64,7 @@ def test_what_is_no_tensor_of_the_model_is_refused(value: Any, message: str) -> 
 
 @pytest.mark.parametrize("value", [[256], [-1], [1.5], [2**70]])
 def test_what_the_datatype_cannot_hold_is_refused(value: list[Any]) -> None:
-    with pytest.raises(InvalidInput, match="out of range|not a tensor"):
+    with pytest.raises(InvalidInput, match=r"out of range|not a tensor"):
         decode(value, prepared(("n", "UINT8", [-1])))
 
 
@@ -84,7 +84,7 @@ def test_answers_are_nested_lists_and_named_where_there_are_several() -> None:
     assert TASK.encode(both, (), {}) == [{"y": [1.5], "t": "a"}, {"y": [2.5], "t": "b"}]
     with pytest.raises(InvalidInput, match="no finite answer"):
         TASK.encode({"y": np.array([np.nan])}, (), {})
-    with pytest.raises(InvalidInput, match="unknown key 'top_k'"):
+    with pytest.raises(InvalidInput, match=r"unknown key .top_k."):
         TASK.encode(one, (), {"top_k": 1})
 
 

@@ -56,7 +56,8 @@ def test_a_text_comes_in_many_forms(name: str, value: Any, folder: Path) -> None
         ({"other": "a"}, "one column"), ([], "no text"), ({"text": []}, "no text"),
         ([1, 2], "text 0 is no text"), (["a", None], "text 1 is no text; came: a missing value"),
         (["a", ["b"]], "text 1 is no text; came: list"), ("", "text 0 is empty"),
-        (["a", " \n\t"], "text 1 is empty"), ("\ud800", "half of a surrogate pair"), ({"text": ["ok", "x\udfff"]}, "text 1 has half of a surrogate"),
+        (["a", " \n\t"], "text 1 is empty"), ("\ud800", "half of a surrogate pair"),
+        ({"text": ["ok", "x\udfff"]}, "text 1 has half of a surrogate"),
         (b"\xff\xfe", "not UTF-8"), ({"text": {"deep": "a"}}, "text 0 is no text; came: dict"),
     ],
 )  # fmt: skip
@@ -68,8 +69,10 @@ def test_what_is_no_text_is_refused(prepared: PreparedTexts, value: Any, problem
 def test_texts_have_a_limit_alone_and_together(prepared: PreparedTexts) -> None:
     with pytest.raises(TooLarge, match="a text is too long; came: 10,000,000 bytes"):
         prepared.decode({"text": ["x" * 10_000_000]})
-    with pytest.raises(TooLarge, match="in all"):
-        prepared.decode({"text": ["x" * texts.LONGEST] * 17})
+    for many in (["x" * texts.LONGEST] * 9, {"text": ["x" * texts.LONGEST] * 9}, "x" * 3_000_000):
+        with pytest.raises(TooLarge, match="in all"):
+            texts.sample(many)
+    assert len(prepared.decode({"text": ["x " * 100_000] * 20})["text"]) == 20  # rows of a data set
     with pytest.raises(TooLarge):
         prepared.transform(column("x" * 10_000_000))
 

@@ -53,7 +53,9 @@ def test_a_table_is_a_matrix_of_float32_in_the_schemas_order(tmp_path: Path) -> 
 
 
 def test_texts_are_for_the_frame(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text("city,size,y\n" + "".join(f"c{k % 3},{k},{'ab'[k % 2]}\n" for k in range(60)))
+    (tmp_path / "t.csv").write_text(
+        "city,size,y\n" + "".join(f"c{k % 3},{k},{'ab'[k % 2]}\n" for k in range(60))
+    )
     data = made(tmp_path / "d", source=tmp_path / "t.csv", label="y")
     with pytest.raises(InvalidInput, match=r"frame\(\) gives these columns.*city"):
         data.arrays()

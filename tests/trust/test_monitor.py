@@ -136,3 +136,16 @@ def test_killing_it_leaves_nobody(cell, whole_group):
             it.child.kill()
         it.child.wait(10)
         wait_until(lambda: not [pid for pid in pids if lives(pid)], 5)
+
+
+def test_without_a_sandbox_it_does_the_same(cell, monkeypatch):
+    """Where that is allowed: it serves, it is watched, and it ends with who watches it."""
+    monkeypatch.setattr(sandbox, "lacking", lambda: "there is none")
+    with Monitored(cell, SERVE) as it:
+        wait_until(it.answers, 20)
+        (inner,) = tree(it.child.pid)[1:]
+        it.child.kill()
+        wait_until(lambda: not lives(inner), 5)
+    with Monitored(cell, "x = []\nwhile True: x.append(b'x' * (4 << 20))",
+                   limits=Limits(memory_bytes=200 << 20)) as it:  # fmt: skip
+        assert it.child.wait(20) == 75

@@ -16,6 +16,7 @@ from modelyard.cli import (
     down,
     environments,
     evaluate,
+    import_mlflow,
     keys,
     models,
     predict,
@@ -37,7 +38,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for command in (up.up, down.down, status.status, doctor.doctor, train.train, script.run, evaluate.evaluate,
-                deployments.deploy, predict.predict):  # fmt: skip
+                deployments.deploy, predict.predict, import_mlflow.import_mlflow):  # fmt: skip
     app.command()(command)
 for name, group in (("data", data.app), ("runs", runs.app), ("models", models.app),
                     ("deployments", deployments.app), ("keys", keys.app), ("env", environments.app)):  # fmt: skip

@@ -25,7 +25,14 @@ Level = Literal["ok", "note", "blocks"]
 
 _LEAST_DISK = 1 << 30
 _LEAST_FILES = 1024
-_EXTRAS = {"sklearn": ("sklearn", "skl2onnx"), "torch": ("torch", "onnxscript")}
+_EXTRAS = {
+    "sklearn": ("sklearn", "skl2onnx", "skops", "pandas"),
+    "torch": ("torch", "onnxscript"),
+    "tensorflow": ("tensorflow", "keras", "tf2onnx"),
+    "text": ("tokenizers",),
+    "transformers": ("transformers", "tokenizers"),
+    "openvino": ("openvino",),
+}
 _SHOWN = ("numpy", "onnxruntime", "pyarrow", "sqlalchemy", "uvicorn")
 
 

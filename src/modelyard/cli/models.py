@@ -20,6 +20,14 @@ app = typer.Typer(
     help="Models: list, show, report, alias, delete, import, export, card.", no_args_is_help=True
 )
 Reference = Annotated[str, typer.Argument(metavar="MODEL[:VERSION|@ALIAS]")]
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE",
+        help="A file or folder: ONNX, .keras, SavedModel, safetensors, GGUF, skops, .pt2, OpenVINO, a zip or "
+        "tar.gz of one, a bundle of yard models export; or hf:ORG/NAME[@REVISION].",
+    ),
+]
 
 
 @app.command("list")
@@ -90,15 +98,10 @@ def alias(
 
 @app.command("import")
 def import_(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="SOURCE",
-            help="A file or folder: ONNX, .keras, SavedModel, safetensors, GGUF, skops, .pt2, OpenVINO, a zip or tar.gz "
-            "of one, a bundle of yard models export; or hf:ORG/NAME[@REVISION].",
-        ),
-    ],
-    name: Annotated[str | None, typer.Option(help="The model that gets a version.", show_default=False)] = None,
+    source: Source,
+    name: Annotated[
+        str | None, typer.Option(help="The model that gets a version.", show_default=False)
+    ] = None,
     task: Annotated[str | None, typer.Option(help="What it is for.", show_default=False)] = None,
     format: Annotated[
         str | None, typer.Option(help="Its format, where there are several.", show_default=False)
@@ -115,9 +118,12 @@ def import_(
     std: Annotated[
         str | None, typer.Option(metavar="S,...", help="Images: pixels are divided by.", show_default=False)
     ] = None,
-    layout: Annotated[str | None, typer.Option(help="Images: NHWC, NCHW, NHW, flat.", show_default=False)] = None,
+    layout: Annotated[
+        str | None, typer.Option(help="Images: NHWC, NCHW, NHW, flat.", show_default=False)
+    ] = None,
     columns: Annotated[
-        str | None, typer.Option(metavar="A,B,...", help="Tables: the features, in order.", show_default=False)
+        str | None,
+        typer.Option(metavar="A,B,...", help="Tables: the features, in order.", show_default=False),
     ] = None,
     answers: Annotated[
         str | None,
@@ -127,7 +133,8 @@ def import_(
     no_wait: NoWait = False,
     as_json: Json = False,
 ) -> None:
-    """Make a version of a model that was made elsewhere; its files are inspected first."""
+    """Make a version of a model that was made elsewhere; its files are inspected
+    first."""
     options = ImportOptions(
         task=task,
         labels=_list(labels),

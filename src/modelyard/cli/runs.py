@@ -1,16 +1,18 @@
 """`yard runs`."""
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from modelyard.cli.output import Json, facts, figures, show, table
 from modelyard.cli.platform import client
+from modelyard.cli.waiting import watching
 from modelyard.client.record import when
 from modelyard.client.runs import Run
 
-app = typer.Typer(help="Runs: list, show, logs, cancel, retry.", no_args_is_help=True)
+app = typer.Typer(help="Runs: list, show, logs, artifacts, cancel, retry.", no_args_is_help=True)
 
 _REASON = 60  # characters of a failure in the list of runs
 
@@ -45,6 +47,24 @@ def logs(run: RunId, follow: Follow = False, as_json: Json = False) -> None:
     for part in client().runs.follow(run, until_end=follow):
         sys.stdout.write(part)
         sys.stdout.flush()
+
+
+@app.command()
+def artifacts(
+    run: RunId,
+    out: Annotated[Path | None, typer.Option(help="Save them below this folder.", show_default=False)] = None,
+    as_json: Json = False,
+) -> None:
+    """List the files that a run logged, or save them."""
+    runs = client().runs
+    found = runs.artifacts(run)
+    rows = [(f["path"], f["size"]) for f in found]
+    faces: list[Any] = [table(("artifact", "bytes"), rows, "The run logged no file.")]
+    if out is not None:
+        with watching(as_json) as watcher:
+            saved = runs.save_artifacts(run, out, watcher.upload)
+        faces.append(f"{len(saved)} saved in {out}.")
+    show(found, as_json, *faces)
 
 
 @app.command()

@@ -13,5 +13,7 @@ def read_source(text: str) -> tuple[str, str | None]:
     """ "hf:ORG/NAME", "hf:ORG/NAME@REVISION" or "hf:ORG/NAME/FILE" as name and revision. Raises InvalidInput."""
     found = _SOURCE.fullmatch(text)
     if found is None:
-        raise InvalidInput("not a model of the hub", came=text, allowed="hf:ORG/NAME, hf:ORG/NAME@REVISION, hf:ORG/NAME/FILE")
+        raise InvalidInput(
+            "not a model of the hub", came=text, allowed="hf:ORG/NAME, hf:ORG/NAME@REVISION, hf:ORG/NAME/FILE"
+        )
     return found["name"], found["revision"]

@@ -62,7 +62,8 @@ def start_import(client: "Client", source: Source, name: str | None, format: str
 
 
 def name_of(source: Source) -> str:
-    """A model's name from where it comes from: "hf:org/Name" and "path/Name.onnx" are "name"; a bundle's is its own."""
+    """A model's name from where it comes from: "hf:org/Name" and "path/Name.onnx" are "name"; a bundle's is
+    its own."""
     if isinstance(source, str) and source.startswith(PREFIX):
         hub, _ = read_source(source)
         return _plain(hub.split("/")[1])

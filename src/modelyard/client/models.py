@@ -76,17 +76,17 @@ class Models:
     ) -> Run:
         """Make a version of a model that was made elsewhere.
 
-        `source`: a file or a folder (ONNX, .keras, SavedModel, safetensors, GGUF, skops, .pt2, OpenVINO, a zip or tar.gz
-        of one, a bundle of `export`), or "hf:ORG/NAME@REVISION". `said` are the fields of ImportOptions, by name.
-        Returns the run; its `outputs["model"]` is the version.
+        `source`: a file or a folder (ONNX, .keras, SavedModel, safetensors, GGUF, skops, .pt2, OpenVINO, a zip
+        or tar.gz of one, a bundle of `export`), or "hf:ORG/NAME@REVISION". `said` are the fields of
+        ImportOptions, by name. Returns the run; its `outputs["model"]` is the version.
         """
         chosen = options or ImportOptions(**said)
         run = start_import(self._client, source, name, format, chosen, progress or _silent)
         return run.wait(watch=watch) if wait else run
 
     def export(self, reference: str, out: Path | str | None = None, progress: Progress | None = None) -> Path:
-        """Save a version ("name", "name:3") with its reports, card and history as one file, which `import_` takes on
-        another platform. Where it is."""
+        """Save a version ("name", "name:3") with its reports, card and history as one file, which `import_`
+        takes on another platform. Where it is."""
         name, version = split_reference(reference)
         number = self.version(reference)["version"]
         target = Path(out) if out is not None else Path(f"{name}-{number}{BUNDLE_SUFFIX}")

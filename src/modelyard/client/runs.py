@@ -3,8 +3,10 @@
 import builtins
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from modelyard.client.artifacts import Progress, save, walk
 from modelyard.client.record import Record
 from modelyard.client.transport import Request, at, error_of
 from modelyard.errors import DeadlineExceeded, ModelyardError, from_dict
@@ -114,6 +116,16 @@ class Runs:
         """Metric -> its points [step, value]."""
         answer = self._client.transport.get(at("runs", run, "metrics"))
         return dict(answer["metrics"])
+
+    def artifacts(self, run: str) -> "builtins.list[dict[str, Any]]":
+        """Every file that it logged: [{"path", "is_dir", "size"}]."""
+        return list(walk(self._client.transport, run))
+
+    def save_artifacts(
+        self, run: str, out: Path, progress: Progress = lambda *_: None
+    ) -> "builtins.list[Path]":
+        """Write all of them below `out`; where they are now."""
+        return save(self._client.transport, run, out, progress)
 
     def logs(self, run: str) -> str:
         """What it has printed until now."""

@@ -88,7 +88,9 @@ class Transport:
                     raise error_of(response)
                 yield from response.iter_bytes(1 << 20)
         except httpx.TransportError as error:
-            raise Unavailable(f"the connection to {self._settings.url} broke off ({type(error).__name__})") from error
+            raise Unavailable(
+                f"the connection to {self._settings.url} broke off ({type(error).__name__})"
+            ) from error
 
     def file(self, path: str) -> bytes:
         """A file, whole. Raises the ModelyardError that the answer says."""

@@ -182,8 +182,8 @@ def _untouched(columns: dict[str, str], schema: Schema | None) -> dict[str, Any]
 
 
 def _texts(subject: Subject, job: Job, task: str) -> Adapted:
-    """The framework's file has brought the tokenizer and named the tensors as the task does; what is left is what the
-    classes are called."""
+    """The framework's file has brought the tokenizer and named the tensors as the task does; what is left is what
+    the classes are called."""
     if subject.task != task:
         raise InvalidInput(
             f"this model cannot do {task}",

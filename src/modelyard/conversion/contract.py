@@ -73,8 +73,8 @@ Save = Callable[[Path], str]
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """One way to write the model. `format` is a key of `engines.ENGINES`. `tensors` and `golden` stand in the place of
-    the subject's where this form takes other dtypes."""
+    """One way to write the model. `format` is a key of `engines.ENGINES`. `tensors` and `golden` stand in the place
+    of the subject's where this form takes other dtypes."""
 
     format: str
     save: Save
@@ -145,8 +145,10 @@ class Loader(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """Who asks for a package, and what for. `say` is given what the owner should read, a line at a time."""
+    """Who asks for a package, and what for. `say` is given what the owner should read, a line at a time. `keep`:
+    whether a model that no engine runs becomes a package too; who keeps the files himself wants no copy of them."""
 
+    keep: bool = True
     lineage: Lineage = field(default_factory=Lineage)
     requirements: str | None = None
     say: Callable[[str], None] = print

@@ -19,7 +19,7 @@ from modelyard.conversion.contract import Context, Form, Framework, Job, Options
 from modelyard.conversion.reasons import reason
 from modelyard.engines import parity
 from modelyard.engines.table import open_engine
-from modelyard.errors import InvalidInput, MissingExtra, ModelyardError, ParityMismatch
+from modelyard.errors import InvalidInput, MissingExtra, ModelyardError, NotAllowedFormat, ParityMismatch
 from modelyard.packages import golden
 from modelyard.types.package import Golden, Manifest
 
@@ -55,6 +55,7 @@ def package(
         InvalidInput: no model, an example that does not fit it, a task that it cannot do.
         ParityMismatch: no form of it answers as its framework does.
         MissingExtra: a library is not there.
+        NotAllowedFormat: no engine runs it, and the context does not keep it.
     """
     framework = table.framework_of(model)
     return _package(
@@ -84,6 +85,8 @@ def _package(framework: Framework, model: Any, out: Path, options: Options, exam
     with tempfile.TemporaryDirectory(prefix="modelyard-conversion-") as work:
         job = Job(options=options, example=example, origin=origin, work=Path(work))
         subject = framework.subject(model, job)
+        if isinstance(subject, Stored) and not context.keep:
+            raise NotAllowedFormat(subject.refusal)
         if isinstance(subject, Stored):
             return _store(subject, out, options, context)
         adapted = adapt(subject, job)

@@ -29,6 +29,7 @@ LIBRARIES: Final = ("torch", "transformers", "tokenizers", "onnxscript")
 
 _GENERATORS: Final = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "ForSeq2SeqLM")
 _HEADLESS: Final = ("Model", "ForMaskedLM", "ForPreTraining")
+_DATA: Final = (".safetensors", ".json", ".jinja", ".txt", ".model", ".md")
 _COMES: Final = (
     "large language models are served by engines that come with a later version: this one is stored and exported as"
     " it is, and cannot be deployed yet; encoders and text classifiers can"
@@ -234,7 +235,7 @@ def _stored(path: Path, name: str, job: Job, refusal: str, task: str) -> Stored:
     )
 
     def save(out: Path) -> str:
-        files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+        files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if _is_data(p))
         base = path.parent if path.is_file() else path
         for file in files:
             target = out / FOLDER / file.relative_to(base)
@@ -250,6 +251,13 @@ def _stored(path: Path, name: str, job: Job, refusal: str, task: str) -> Stored:
         net=NetRef(name=name or "unknown", framework="transformers"),
         labels=job.options.labels,
         libraries=LIBRARIES,
+    )
+
+
+def _is_data(path: Path) -> bool:
+    """Weights, configurations, vocabularies, cards and licences: no code and no pickle."""
+    return (
+        path.is_file() and not path.is_symlink() and (path.suffix in _DATA or path.name.startswith("LICENSE"))
     )
 
 

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from modelyard.environments.build import ensure
-from modelyard.environments.requirements import digest
+from modelyard.environments.requirements import digest, read_file
 from modelyard.environments.shelf import read_text
 from modelyard.errors import InvalidInput, ModelyardError
 from modelyard.files import write_atomic
@@ -37,7 +37,7 @@ def _text(options: argparse.Namespace) -> str:
     if options.requirements is None:
         text = read_text(options.environments, options.digest)
     else:
-        text = options.requirements.read_text()
+        text = read_file(options.requirements)
     if digest(text) != options.digest:
         raise InvalidInput("the environment is one of another Python or another kind of machine")
     return text

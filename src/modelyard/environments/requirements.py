@@ -5,6 +5,7 @@ import hashlib
 import re
 import sys
 import sysconfig
+from pathlib import Path
 from typing import Final
 
 from modelyard.errors import InvalidInput, TooLarge
@@ -12,6 +13,7 @@ from modelyard.errors import InvalidInput, TooLarge
 MOST_LINES: Final = 200
 _MOST_CHARACTERS: Final = 64 << 10
 _OWN: Final = "modelyard"
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _COMMENT: Final = re.compile(r"(^|\s)#.*$")
 _HASH: Final = re.compile(r"\s--hash=(sha(?:256|384|512)):([0-9a-f]{64,128})(?=\s|$)")
 _ALLOWED: Final = (
@@ -29,6 +31,17 @@ def digest(text: str) -> str:
     machine. Raises as `check`."""
     made_of = [sys.implementation.cache_tag or "python", sysconfig.get_platform(), *lines(text)]
     return hashlib.sha256("\n".join(made_of).encode()).hexdigest()
+
+
+def read_file(path: Path) -> str:
+    """A requirements file's text, as much of it as is looked at. Raises OSError."""
+    with path.open("rb") as file:
+        return file.read(_MOST_CHARACTERS + 1).decode(errors="replace")
+
+
+def is_digest(text: str) -> bool:
+    """Whether it has the form of an environment's digest: it becomes part of a path."""
+    return _DIGEST.fullmatch(text) is not None
 
 
 def lines(text: str) -> tuple[str, ...]:

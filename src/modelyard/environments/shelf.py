@@ -20,14 +20,13 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from modelyard.environments.requirements import is_digest, read_file
 from modelyard.errors import Conflict, NotFound
 
 REQUIREMENTS: Final = "requirements.txt"
 LOG: Final = "log.txt"
 MADE: Final = "made.json"
 _USED: Final = "used"
-_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
-_LARGEST: Final = 1 << 20
 
 
 class Made(Struct, frozen=True, kw_only=True):
@@ -70,8 +69,9 @@ def read_made(folder: Path) -> Made | None:
 def read_text(environments: Path, digest: str) -> str:
     """The requirements that an environment was asked for with. Raises NotFound."""
     try:
-        with (environments / digest / REQUIREMENTS).open() as f:
-            return f.read(_LARGEST)
+        if not is_digest(digest):
+            raise FileNotFoundError
+        return read_file(environments / digest / REQUIREMENTS)
     except OSError:
         raise NotFound("the requirements of this environment are not known here", came=digest[:12]) from None
 
@@ -80,7 +80,7 @@ def list_shelved(environments: Path) -> list[Shelved]:
     """By digest."""
     if not environments.is_dir():
         return []
-    names = sorted(p.name for p in environments.iterdir() if _DIGEST.fullmatch(p.name) and p.is_dir())
+    names = sorted(p.name for p in environments.iterdir() if is_digest(p.name) and p.is_dir())
     return [one for name in names if (one := _shelved(environments, name)) is not None]
 
 

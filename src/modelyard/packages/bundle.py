@@ -7,7 +7,8 @@
     history.json        History: where the version comes from
     passport.json       what its reports found, in short
 
-Members are stored, not deflated, in the order of their names and without dates: the same version gives the same bytes.
+Members are stored, not deflated, in the order of their names and without dates: the same version gives the same
+bytes.
 """
 
 from typing import Any, Final
@@ -67,5 +68,7 @@ def decode(data: bytes) -> BundleManifest:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Corrupt.because(BUNDLE_NAME, f"is not a bundle's ({type(error).__name__})") from None
     if found.format_version not in FORMAT_VERSIONS:
-        raise InvalidInput("unknown bundle format version", came=found.format_version, allowed=FORMAT_VERSIONS)
+        raise InvalidInput(
+            "unknown bundle format version", came=found.format_version, allowed=FORMAT_VERSIONS
+        )
     return found

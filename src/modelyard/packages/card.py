@@ -8,7 +8,15 @@ CARD_BYTES: Final = 256 << 10
 _HEADER_BYTES: Final = 64 << 10
 _MOST_NODES: Final = 5_000
 _MARK: Final = "---"
-_TEXTS: Final = ("license", "license_name", "license_link", "library_name", "pipeline_tag", "model_name", "inference")
+_TEXTS: Final = (
+    "license",
+    "license_name",
+    "license_link",
+    "library_name",
+    "pipeline_tag",
+    "model_name",
+    "inference",
+)
 _LISTS: Final = ("language", "tags", "datasets", "metrics", "base_model")
 
 
@@ -25,15 +33,17 @@ def check_card(text: str) -> dict[str, Any]:
             raise InvalidInput(f"the card's {key}", came=header[key], allowed="text")
     for key in _LISTS:
         value = header.get(key, [])
-        if not isinstance(value, str) and not (isinstance(value, list) and all(isinstance(v, str) for v in value)):
+        if not isinstance(value, str) and not (
+            isinstance(value, list) and all(isinstance(v, str) for v in value)
+        ):
             raise InvalidInput(f"the card's {key}", came=value, allowed="text, or a list of texts")
     _check_index(header.get("model-index", []))
     return header
 
 
 def read_header(text: str) -> dict[str, Any]:
-    """The YAML between the first two lines of ---; {} where there is none. Raises InvalidInput for YAML that cannot be
-    read, that is large, or that has aliases (which can be a bomb)."""
+    """The YAML between the first two lines of ---; {} where there is none. Raises InvalidInput for YAML that
+    cannot be read, that is large, or that has aliases (which can be a bomb)."""
     import yaml
 
     lines = text.lstrip("\ufeff").splitlines()
@@ -50,7 +60,9 @@ def read_header(text: str) -> dict[str, Any]:
         _check_events(yaml.parse(header, Loader=yaml.SafeLoader))
         found = yaml.safe_load(header)
     except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
-        raise InvalidInput("the card's header is no YAML that can be read", came=type(error).__name__) from None
+        raise InvalidInput(
+            "the card's header is no YAML that can be read", came=type(error).__name__
+        ) from None
     if found is None:
         return {}
     if not isinstance(found, dict) or not all(isinstance(k, str) for k in found):
@@ -80,12 +92,18 @@ def _check_events(events: Any) -> None:
 
     for count, event in enumerate(events):
         if isinstance(event, yaml.AliasEvent):
-            raise InvalidInput("the card's header has an alias", came=f"*{event.anchor}"[:100], allowed="YAML without aliases")
+            raise InvalidInput(
+                "the card's header has an alias",
+                came=f"*{event.anchor}"[:100],
+                allowed="YAML without aliases",
+            )
         if count > _MOST_NODES:
             raise TooLarge("the card's header has too many values", allowed=_MOST_NODES)
 
 
 def _check_index(index: Any) -> None:
-    good = isinstance(index, list) and all(isinstance(m, dict) and isinstance(m.get("name"), str) for m in index)
+    good = isinstance(index, list) and all(
+        isinstance(m, dict) and isinstance(m.get("name"), str) for m in index
+    )
     if not good or any(not isinstance(m.get("results", []), list) for m in index):
         raise InvalidInput("the card's model-index", allowed="a list of {name, results}")

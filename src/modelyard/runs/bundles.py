@@ -46,7 +46,10 @@ def inspect_package(folder: Path, manifest: Manifest) -> None:
     """Inspect what an engine would open, and weights. Raises what the inspection does."""
     for format, entry in manifest.formats.items():
         path = folder / entry
-        whole = format in ("savedmodel", "safetensors") and entry.rpartition("/")[2] in ("saved_model.pb", "config.json")
+        whole = format in ("savedmodel", "safetensors") and entry.rpartition("/")[2] in (
+            "saved_model.pb",
+            "config.json",
+        )
         inspect_sandboxed(path.parent if whole else path, entry)
     for name in manifest.files:
         if name.endswith(".safetensors") and name not in manifest.formats.values():
@@ -62,7 +65,9 @@ def _check_files(context: RunContext, folder: Path, manifest: bundle.BundleManif
     present = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
     present.pop(bundle.BUNDLE_NAME)
     for name in sorted(present.keys() ^ manifest.files.keys()):
-        raise Corrupt.because(name, "is missing in the bundle" if name not in present else "is not listed in the bundle")
+        raise Corrupt.because(
+            name, "is missing in the bundle" if name not in present else "is not listed in the bundle"
+        )
     total = sum(e.size for e in manifest.files.values()) or 1
     done = 0
     for name, entry in sorted(manifest.files.items()):
@@ -88,6 +93,8 @@ def _summary(manifest: bundle.BundleManifest, package: Manifest) -> dict[str, An
         "format": "bundle",
         "served_as": sorted(package.formats),
         "task": package.task,
-        "why": [f"a bundle of {manifest.model}:{manifest.version}, by {manifest.made_by or 'an unknown platform'}"],
+        "why": [
+            f"a bundle of {manifest.model}:{manifest.version}, by {manifest.made_by or 'an unknown platform'}"
+        ],
         "bundle": {"model": manifest.model, "version": manifest.version, "digest": manifest.digest},
     }

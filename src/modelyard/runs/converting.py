@@ -1,7 +1,8 @@
 """`python -m modelyard.runs.converting SPEC.json`: one conversion, in the sandbox that `runs.import_model` starts.
 
-A brought model may be anything that its inspection let through: frameworks that open it do so here, where they see the
-model, a folder for what they make, and no network. What it says goes to the run's log; result.json says how it ended.
+A brought model may be anything that its inspection let through: frameworks that open it do so here, where they
+see the model, a folder for what they make, and no network. What it says goes to the run's log; result.json says
+how it ended.
 """
 
 import sys
@@ -81,7 +82,7 @@ def _convert(spec: Spec, options: Options) -> Result:
         spec.format,
         Path(spec.out) / PACKAGE_NAME,
         options,
-        context=Context(lineage=spec.lineage, say=_say),
+        context=Context(lineage=spec.lineage, say=_say, keep=False),
     )
     return Result(format=made.format, notes=tuple(made.notes))
 

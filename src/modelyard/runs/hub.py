@@ -11,7 +11,15 @@ import shutil
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from modelyard.errors import Forbidden, InvalidInput, MissingExtra, ModelyardError, NotAllowedFormat, NotFound, Unavailable
+from modelyard.errors import (
+    Forbidden,
+    InvalidInput,
+    MissingExtra,
+    ModelyardError,
+    NotAllowedFormat,
+    NotFound,
+    Unavailable,
+)
 from modelyard.runs.context import RunContext
 from modelyard.trust.inspection.archives import check_name
 
@@ -24,14 +32,16 @@ _TIMEOUT: Final = 30.0
 
 
 def download(context: RunContext, name: str, revision: str | None) -> tuple[Path, str | None]:
-    """The folder with the model's files, and the commit that they are of. An attempt goes on where the last one stopped.
+    """The folder with the model's files, and the commit that they are of. An attempt goes on where the last one
+    stopped.
 
     Args:
         name: "ORG/NAME", or "ORG/NAME/FILE" for one file of several.
 
     Raises:
         NotFound, Forbidden: no such model or revision; a gated one.
-        NotAllowedFormat: its weights are pickles alone. Unavailable: the hub does not answer, or is not to be asked.
+        NotAllowedFormat: its weights are pickles alone. Unavailable: the hub does not answer, or is not to be
+        asked.
     """
     repository, file = split(name)
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # read when the library is loaded
@@ -70,11 +80,15 @@ def chosen(files: list[str], only: str | None, repository: str) -> list[str]:
             raise NotFound(f"{repository} has no such file", came=only, allowed=sorted(files)[:20])
         return [only]
     for pattern in _WEIGHTS:
-        weights = [f for f in files if _fits(f, (pattern,)) and "/" not in f] or [f for f in files if _fits(f, (pattern,))]
+        weights = [f for f in files if _fits(f, (pattern,)) and "/" not in f] or [
+            f for f in files if _fits(f, (pattern,))
+        ]
         if not weights:
             continue
         if pattern in ("*.gguf", "*.onnx") and len(weights) > 1:
-            raise InvalidInput(f"{repository} has several models", came=sorted(weights)[:10], allowed=f"hf:{repository}/FILE")
+            raise InvalidInput(
+                f"{repository} has several models", came=sorted(weights)[:10], allowed=f"hf:{repository}/FILE"
+            )
         return sorted({*weights, *(f for f in files if _fits(f, _BESIDE) and "/" not in f)})
     pickles = [f for f in files if f.endswith(_PICKLES)]
     if pickles:
@@ -90,10 +104,14 @@ def _fits(file: str, patterns: tuple[str, ...]) -> bool:
     return any(PurePosixPath(file.rpartition("/")[2]).match(p) for p in patterns)
 
 
-def _fetch(context: RunContext, library: Any, what: tuple[str, str | None, str | None], folder: Path) -> tuple[Path, str]:
+def _fetch(
+    context: RunContext, library: Any, what: tuple[str, str | None, str | None], folder: Path
+) -> tuple[Path, str]:
     repository, only, revision = what
     token = os.environ.get("HF_TOKEN") or False
-    info = library.HfApi(token=token).model_info(repository, revision=revision, files_metadata=True, timeout=_TIMEOUT)
+    info = library.HfApi(token=token).model_info(
+        repository, revision=revision, files_metadata=True, timeout=_TIMEOUT
+    )
     sizes = {s.rfilename: s.size or 0 for s in info.siblings or ()}
     files = chosen(list(sizes), only, repository)
     total, done = sum(sizes[f] for f in files) or 1, 0
@@ -124,7 +142,9 @@ def _said(error: Exception, repository: str, revision: str | None) -> ModelyardE
     kind = type(error).__name__
     _log.warning("the hub: %s: %s", kind, error)
     if kind == "GatedRepoError":
-        return Forbidden(f"{repository} is gated: accept its terms on the hub, and start the platform with HF_TOKEN")
+        return Forbidden(
+            f"{repository} is gated: accept its terms on the hub, and start the platform with HF_TOKEN"
+        )
     if kind == "RevisionNotFoundError":
         return NotFound(f"{repository} has no such revision on the hub", came=revision)
     if kind in ("RepositoryNotFoundError", "EntryNotFoundError", "RemoteEntryNotFoundError"):

@@ -1,7 +1,8 @@
 """import: a model that was made elsewhere into a version.
 
-Its files are inspected in a sandbox of one use, what does not belong to the model is left out, and it is converted in
-another sandbox to what an engine opens. What cannot be converted is stored and says why it is not deployed.
+Its files are inspected in a sandbox of one use, what does not belong to the model is left out, and it is
+converted in another sandbox to what an engine opens. What cannot be converted is stored and says why it is not
+deployed.
 """
 
 import logging
@@ -18,7 +19,9 @@ from modelyard import packages
 from modelyard.conversion.contract import Options
 from modelyard.errors import InvalidInput, ModelyardError, TooLarge, from_dict
 from modelyard.files import link_or_copy, write_atomic
+from modelyard.packages.card import licence_of
 from modelyard.runs import bundles, hub, keeping
+from modelyard.runs.bundles import inspect_package
 from modelyard.runs.context import RunContext
 from modelyard.runs.converting import PACKAGE_NAME, RESULT_NAME, Result, Spec
 from modelyard.trust import sandbox
@@ -29,8 +32,6 @@ from modelyard.types.package import MANIFEST_NAME, FileEntry, Lineage, Manifest,
 from modelyard.types.run import RunOutcome
 
 _log = logging.getLogger(__name__)
-_KEPT: Final = ("gguf",)
-"""Formats that no engine opens yet."""
 _KEPT_IF_NOT_CONVERTED: Final = ("safetensors",)
 _WITHOUT_CODE: Final = ("onnx", "gguf", "safetensors")
 """Formats whose files are data alone: they are opened without a sandbox where there is none."""
@@ -112,29 +113,22 @@ class _Import:
     def _clean(self, source: Path, found: Inspection) -> Path:
         """The model's own files, alone in a folder; a single file by itself."""
         base = source / found.entry if found.entry else source
+        kept = found.keep
         if base.is_file():
             base, kept = base.parent, (base.name,)
-        else:
-            kept = found.keep
         clean = self._work / "model"
         for name in kept:
             target = clean / name
             target.parent.mkdir(parents=True, exist_ok=True)
             link_or_copy(base / name, target)
-        if found.format == "safetensors" and (clean / "README.md").is_file():
-            self._read_licence(clean / "README.md")
+        if self._licence == Options().licence:
+            self._licence = _licence(base, found) or self._licence
         if found.format == "safetensors":
             _drop_code(clean)
         return clean
 
-    def _read_licence(self, card: Path) -> None:
-        if self._licence == Options().licence:
-            from modelyard.packages.card import licence_of
-
-            self._licence = licence_of(card.read_bytes()[: 1 << 20]) or self._licence
-
     def _make(self, model: Path, found: Inspection) -> Manifest:
-        if found.format in _KEPT:
+        if keeping.at_once(found):
             return self._keep(model, found, None)
         try:
             return self._convert(model, found)
@@ -143,22 +137,20 @@ class _Import:
                 raise
             self._say(f"stored as it is: {error.message}")
             shutil.rmtree(self._context.outputs / PACKAGE_NAME, ignore_errors=True)
-            return self._keep(model, found, error.message[:500])
+            return self._keep(model, found, error)
 
-    def _keep(self, model: Path, found: Inspection, reason: str | None) -> Manifest:
+    def _keep(self, model: Path, found: Inspection, error: ModelyardError | None) -> Manifest:
         self._progress(2, "storing")
         known = {n: FileEntry(sha256=d, size=(model / n).stat().st_size)
                  for n, d in self._params.digests.items() if (model / n).is_file()}  # fmt: skip
-        return keeping.keep(
-            model,
-            found,
-            self._context.outputs / PACKAGE_NAME,
-            lineage=Lineage(run=self._context.spec.id),
-            licence=self._licence,
+        said = keeping.Said(
             task=self._params.options.task or found.task or "tensors",
-            reason=reason,
+            licence=self._licence,
+            refusal=keeping.refusal_of(found, error),
+            lineage=Lineage(run=self._context.spec.id),
             known=known,
         )
+        return keeping.keep(model, found, self._context.outputs / PACKAGE_NAME, said)
 
     def _convert(self, model: Path, found: Inspection) -> Manifest:
         self._progress(2, "converting")
@@ -218,7 +210,7 @@ class _Import:
             ) from None
 
     def _take(self, folder: Path, found: Inspection, said: tuple[str, ...]) -> Manifest:
-        """The package, with what this run alone can say. What the sandbox wrote is not believed further."""
+        """The package, with what this run alone can say. What the sandbox wrote is inspected as what came was."""
         manifest = packages.read(folder, verify=False)
         notes = tuple(dict.fromkeys((found.why, *found.notes, *said, *(manifest.notes or ()))))
         true = msgspec.structs.replace(
@@ -226,6 +218,7 @@ class _Import:
             refusal=msgspec.UNSET, requirements=msgspec.UNSET,
         )  # fmt: skip
         write_atomic(folder / MANIFEST_NAME, encode_manifest(true))
+        inspect_package(folder, true)
         folder.rename(self._context.outputs / PACKAGE_NAME)
         return true
 
@@ -261,6 +254,15 @@ def _entry(names: list[Path], format: str) -> Path:
     suffix = {"onnx": ".onnx", "openvino": ".xml"}.get(format)
     files = [p for p in names if suffix is None or p.suffix == suffix] or names
     return files[0]
+
+
+def _licence(base: Path, found: Inspection) -> str | None:
+    """What the card beside the model says, or the model's own header."""
+    card = base / "README.md"
+    if card.is_file() and (said := licence_of(card.read_bytes()[: 1 << 20])) is not None:
+        return said
+    named = found.facts.get("general.license")
+    return named[:100] if isinstance(named, str) and named.isprintable() else None
 
 
 def _drop_code(folder: Path) -> None:

@@ -1,10 +1,13 @@
 """Packages of models that are kept as they came: no engine opens them yet, and the manifest says so."""
 
 import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from modelyard import packages
+from modelyard.errors import ModelyardError, NotAllowedFormat
 from modelyard.files import link_or_copy
 from modelyard.trust.inspection.contract import Inspection
 from modelyard.types.package import FileEntry, Lineage, Manifest, NetRef
@@ -16,30 +19,51 @@ _TEXT: Final = Signature(
     outputs=(TensorSpec(name="text", datatype="BYTES", shape=(-1,)),),
 )
 _NOTHING: Final = Signature(inputs=(), outputs=())
-_GGUF: Final = (
-    "no engine of this platform opens GGUF yet: the version is stored, and can be exported; "
-    "an ONNX export of the same model can be deployed"
+_GENERATES: Final = (
+    "large language models are served by engines that come with a later version: this one is stored and exported"
+    " as it is, and cannot be deployed yet"
 )
+_CONVERTED: Final = ("text-classification", "feature-extraction", "fill-mask")
+"""Tasks of Hugging Face folders that there is a conversion for."""
 
 
-def refusal_of(found: Inspection, reason: str | None) -> str:
-    """Why a version of this format is not deployed, with what the conversion said where there was one."""
-    if found.format == "gguf":
-        return _GGUF
-    said = f" ({reason})" if reason else ""
-    return f"this model could not be converted to a format that an engine opens{said}; export it to ONNX and import that"
+def at_once(found: Inspection) -> bool:
+    """Whether there is nothing to convert it to: no time is spent on a copy of it then."""
+    if found.format == "safetensors":
+        return not found.facts.get("architectures") or found.task not in _CONVERTED
+    return found.format == "gguf"
 
 
-def keep(
-    source: Path, found: Inspection, out: Path, *, lineage: Lineage, licence: str, task: str, reason: str | None = None,
-    known: dict[str, FileEntry] | None = None,
-) -> Manifest:  # fmt: skip
-    """Write a package of the files as they are: links, where the file system allows, not copies.
+def refusal_of(found: Inspection, error: ModelyardError | None) -> str:
+    """Why a version is not deployed, with what the conversion said where there was one."""
+    if isinstance(error, NotAllowedFormat):
+        return error.message[:500]
+    if found.format == "gguf" or found.task == "text-generation":
+        return _GENERATES
+    if found.format == "safetensors" and not found.facts.get("architectures"):
+        return "weights alone do not say what network they are of; import the folder with its config.json"
+    said = f" ({error.message[:400]})" if error is not None else ""
+    name = _architecture(found.facts)
+    return (
+        f"no engine here opens {name}, and it could not be converted{said}; export it to ONNX and import that"
+    )
 
-    Args:
-        source: the model's file or folder, of inspected files alone.
-        known: digests of files (by their name in the package) that were hashed when they came.
-    """
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """What the manifest says besides the files. `known` are digests of files (by their name in the package) that
+    were hashed when they came."""
+
+    task: str
+    licence: str
+    refusal: str
+    lineage: Lineage
+    known: Mapping[str, FileEntry] = field(default_factory=dict)
+
+
+def keep(source: Path, found: Inspection, out: Path, said: Said) -> Manifest:
+    """Write a package of the files as they are: links, where the file system allows, not copies. `source` holds
+    inspected files alone."""
     out.mkdir(parents=True)
     files = [source] if source.is_file() else sorted(p for p in source.rglob("*") if p.is_file())
     names = {p: p.name if source.is_file() else p.relative_to(source).as_posix() for p in files}
@@ -48,18 +72,18 @@ def keep(
         target.parent.mkdir(parents=True, exist_ok=True)
         link_or_copy(path, target)
     manifest = Manifest(
-        task=task,
-        signature=_TEXT if task == "text-generation" else _NOTHING,
+        task=said.task,
+        signature=_TEXT if said.task == "text-generation" else _NOTHING,
         tensors=_NOTHING,
         formats={found.format: _entry(list(names.values()))},
         net=NetRef(name=_architecture(found.facts), framework=found.format),
-        lineage=lineage,
-        licence=licence,
+        lineage=said.lineage,
+        licence=said.licence,
         environment={"python": platform.python_version(), "modelyard": __version__},
-        refusal=refusal_of(found, reason),
+        refusal=said.refusal,
         notes=(found.why, *found.notes),
     )
-    return packages.write(out, manifest, known=known)
+    return packages.write(out, manifest, known=said.known)
 
 
 def _entry(names: list[str]) -> str:

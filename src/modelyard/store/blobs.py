@@ -78,8 +78,8 @@ class BlobStore:
     ) -> FileEntry:
         """Keep a file; the file itself stays, sharing its bytes with the blob where the file system allows.
 
-        Nobody may hold it open for writing. Raises Corrupt with `name` where it is not what was `expected`. A file that
-        is the expected blob itself, by another name, is not read again.
+        Nobody may hold it open for writing. Raises Corrupt with `name` where it is not what was `expected`. A
+        file that is the expected blob itself, by another name, is not read again.
         """
         if expected is not None and self._is_blob(path, expected):
             return expected

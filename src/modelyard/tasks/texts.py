@@ -24,8 +24,8 @@ COLUMN: Final = "text"
 TOKENIZER: Final = "tokenizer.json"
 LONGEST: Final = 256 << 10
 """Bytes of one text: some 60,000 tokens, of which no encoder reads more than 8,192."""
-MOST: Final = 4 << 20
-"""Bytes of all texts of a request: a second of tokenizing."""
+MOST: Final = 2 << 20
+"""Characters of all texts that a caller sends at once: a second of tokenizing."""
 TENSORS: Final = ("input_ids", "attention_mask", "token_type_ids")
 SIDES: Final = ("right", "left")
 
@@ -34,20 +34,12 @@ _ALLOWED: Final = 'a string, a list of strings, {"text": [strings]}'
 
 def sample(inputs: Any) -> dict[str, Any]:
     """A text, a list of texts, {"text": ...}, the same below "data", or UTF-8 bytes, into the column `text`."""
-    if isinstance(inputs, Mapping) and inputs.keys() == {"data"}:
-        inputs = inputs["data"]
-    if isinstance(inputs, Mapping):
-        if len(inputs) != 1:
-            raise InvalidInput(
-                "one column of texts is needed", came=list(map(str, inputs))[:20], allowed=_ALLOWED
-            )
-        ((name, inner),) = inputs.items()
-        return {str(name): list(inner) if isinstance(inner, list | tuple) else [inner]}
-    if isinstance(inputs, list) and inputs and all(isinstance(row, Mapping) for row in inputs):
-        return _rows(inputs)
-    if not isinstance(inputs, str | bytes | list):
-        raise InvalidInput("inputs are not texts", came=type(inputs).__name__, allowed=_ALLOWED)
-    return {COLUMN: inputs if isinstance(inputs, list) else [inputs]}
+    columns = _columns(inputs)
+    for values in columns.values():
+        total = sum(len(text) for text in values if isinstance(text, str | bytes))
+        if total > MOST:
+            raise TooLarge("the texts are too long", came=f"{total:,} characters in all", allowed=f"{MOST:,}")
+    return columns
 
 
 def input_spec() -> TensorSpec:
@@ -190,6 +182,23 @@ def open_tokenizer(path: Path) -> Any:
     return tokenizer
 
 
+def _columns(inputs: Any) -> dict[str, Any]:
+    if isinstance(inputs, Mapping) and inputs.keys() == {"data"}:
+        inputs = inputs["data"]
+    if isinstance(inputs, Mapping):
+        if len(inputs) != 1:
+            raise InvalidInput(
+                "one column of texts is needed", came=list(map(str, inputs))[:20], allowed=_ALLOWED
+            )
+        ((name, inner),) = inputs.items()
+        return {str(name): list(inner) if isinstance(inner, list | tuple) else [inner]}
+    if isinstance(inputs, list) and inputs and all(isinstance(row, Mapping) for row in inputs):
+        return _rows(inputs)
+    if not isinstance(inputs, str | bytes | list):
+        raise InvalidInput("inputs are not texts", came=type(inputs).__name__, allowed=_ALLOWED)
+    return {COLUMN: inputs if isinstance(inputs, list) else [inputs]}
+
+
 def _rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     names = {str(name) for row in rows for name in row}
     if len(names) != 1 or any(len(row) != 1 for row in rows):
@@ -225,11 +234,9 @@ def _checked(row: int, value: bytes) -> bytes:
 
 
 def _check_sizes(texts: Sequence[Any]) -> None:
-    longest, total = max(map(len, texts)), sum(map(len, texts))
+    longest = max(map(len, texts))
     if longest > LONGEST:
         raise TooLarge("a text is too long", came=f"{longest:,} bytes", allowed=f"{LONGEST:,}")
-    if total > MOST:
-        raise TooLarge("the texts are too long", came=f"{total:,} bytes in all", allowed=f"{MOST:,}")
 
 
 def _objects(values: list[bytes]) -> Array:

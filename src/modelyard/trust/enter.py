@@ -32,6 +32,8 @@ def main(arguments: list[str]) -> None:
     for target, text in spec["files"].items():
         words += ["--file", str(_open(text.encode())), target]
     words += ["--remount-ro", "/", "--seccomp", str(_open(base64.b64decode(spec["seccomp"])))]
+    if "YARD_INFO" in os.environ:
+        words += ["--info-fd", os.environ["YARD_INFO"]]
     for name, value in spec["env"].items():
         words += ["--setenv", name, value]
     packed = _open(b"".join(os.fsencode(word) + b"\0" for word in words))

@@ -11,7 +11,6 @@ import logging
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 from contextlib import suppress
@@ -20,7 +19,7 @@ from types import FrameType
 from typing import Final
 
 from modelyard.files import write_atomic
-from modelyard.trust.sandbox import FAULT_FD, OUTSIDE, SOCKET_FD, Limits, Sandbox
+from modelyard.trust.sandbox import FAULT_FD, SOCKET_FD, Boxed, Limits, Sandbox
 from modelyard.trust.watch import Ended, Watch
 
 EXIT_LIMIT: Final = 75  # EX_TEMPFAIL
@@ -40,13 +39,9 @@ def main() -> int:
         signal.signal(number, note)
     reading = _open_fault()
     inode = _bind(options.listen) if options.listen is not None else 0
-    process = subprocess.Popen(
-        options.command,
-        stdin=subprocess.DEVNULL,
-        pass_fds=(FAULT_FD, *([SOCKET_FD] if options.listen else [])),
-        env=OUTSIDE | {"YARD_PARENT": str(os.getpid())},
-    )
-    for descriptor in (FAULT_FD, *([SOCKET_FD] if options.listen else [])):
+    passed = (FAULT_FD, *([SOCKET_FD] if options.listen else []))
+    process = Boxed(options.command, env={}, pass_fds=passed)
+    for descriptor in passed:
         os.close(descriptor)  # else it would stay open when those inside have closed theirs
     ended = _follow(Watch(process, _box(options.limits)), asked)
     if options.listen is not None:

@@ -171,16 +171,39 @@ def start(
     It ends with the thread that started it (prctl(2), PR_SET_PDEATHSIG), so start it from one that waits for it.
     Without a sandbox, it may be left.
     """
-    spec = _spec(box, kind())
-    return subprocess.Popen(
+    return Boxed(
         _words("-", argv),
-        stdin=subprocess.DEVNULL,
         stdout=stdout,
         stderr=stderr,
-        env=OUTSIDE | {"YARD_BOX": spec, "YARD_PARENT": str(os.getpid())},
+        env={"YARD_BOX": _spec(box, kind())},
         pass_fds=pass_fds,
         start_new_session=True,
     )
+
+
+class Boxed(subprocess.Popen[bytes]):
+    """A process that becomes bubblewrap. `info` is a descriptor on which it says what it has made."""
+
+    def __init__(
+        self, argv: list[str], *, env: Mapping[str, str], pass_fds: Sequence[int], **rest: Any
+    ) -> None:
+        self.info, writing = os.pipe()
+        os.set_blocking(self.info, False)
+        told = {"YARD_PARENT": str(os.getpid()), "YARD_INFO": str(writing)}
+        try:
+            super().__init__(
+                argv,
+                stdin=subprocess.DEVNULL,
+                env={**OUTSIDE, **env, **told},
+                pass_fds=(*pass_fds, writing),
+                **rest,
+            )
+        finally:
+            os.close(writing)
+
+    def __del__(self, *arguments: Any) -> None:
+        os.close(self.info)
+        super().__del__(*arguments)
 
 
 def _words(spec: str, argv: Sequence[str]) -> list[str]:
@@ -203,15 +226,16 @@ def _spec(box: Sandbox, kind: Kind) -> str:
     """JSON for `enter`."""
     bubblewrap = kind == "bubblewrap"
     limits = box.limits
-    inside = ["/bin/sh", "-c", f'ulimit -p {limits.most_threads} 2>/dev/null; exec "$@"', "sh"]
+    most = limits.most_threads  # dash has -p, bash -u
+    limited = f'ulimit -u {most} 2>/dev/null || ulimit -p {most} 2>/dev/null; exec "$@"'
     return json.dumps(
         {
             "bwrap": _bubblewrap() if bubblewrap else None,
             "arguments": _arguments(box) if bubblewrap else [],
             "files": _FILES if bubblewrap else {},
             "seccomp": _program() if bubblewrap else "",
-            # In a user namespace of its own the count begins anew, so it is set inside.
-            "inside": inside if limits.kernel_counts_processes else [],
+            # In a user namespace of its own the count of processes begins anew, so it is limited inside.
+            "inside": ["/bin/sh", "-c", limited, "sh"] if limits.kernel_counts_processes else [],
             "rlimits": limits.rlimits(),
             "cpus": limits.threads,
             "nice": _NICE,

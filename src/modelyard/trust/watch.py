@@ -1,6 +1,7 @@
 """Watching a started sandbox: what the kernel does not count for a whole tree is looked at here, again and again,
 and the tree is ended when a limit is passed."""
 
+import json
 import math
 import os
 import select
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from modelyard.trust.sandbox import Sandbox
 
 PAUSE: Final = 0.1  # seconds between two looks
+_EMPTYING: Final = 5.0  # seconds for the kernel to end what is in a sandbox
 _DEEPEST: Final = 200  # folders in one another; what lies deeper takes others' tools to remove
 _INODE: Final = 512  # bytes that an entry takes besides its content
 _DISK_SHARE: Final = 20  # a look at the disk may take one in so many seconds
@@ -74,6 +76,7 @@ class Watch:
         self._began = time.monotonic()
         self._at_first = _written(self._write) if self.limits.disk_bytes is not None else 0
         self._next_look = self._next_disk = 0.0
+        self._first: tuple[int, int] | None = None
 
     def wait(self, timeout: float | None = None) -> Ended | None:
         """Look until it has ended, or until `timeout` seconds have passed: None then."""
@@ -81,6 +84,7 @@ class Watch:
         while True:
             left = PAUSE if deadline is None else max(0.0, min(PAUSE, deadline - time.monotonic()))
             if _ended_within(self.process, left):
+                self._await_emptiness()
                 return Ended(code=self.process.wait(), passed=self.passed)
             self.look()
             if deadline is not None and time.monotonic() >= deadline:
@@ -103,8 +107,17 @@ class Watch:
                 os.kill(pid, signal.SIGTERM)
 
     def end(self) -> None:
-        """End all that is inside, at once."""
+        """End all that is inside, at once; nothing of it lives any more when this returns."""
         kill_tree(self.process)
+        self._await_emptiness()
+
+    def _await_emptiness(self) -> None:
+        """bubblewrap ends with the command; what the command left is ended by the kernel a moment later, and could
+        write until then."""
+        if self._first is None:
+            self._first = _read_first(self.process)
+        if self._first is not None:
+            _await_end(*self._first)
 
     def _measure(self) -> Passed | None:
         limits, spent = self.limits, time.monotonic() - self._began
@@ -165,15 +178,43 @@ def tree(pid: int) -> list[int]:
 
 
 def kill_tree(process: "subprocess.Popen[bytes]") -> None:
-    """SIGKILL. In a sandbox the kernel ends all that is in it with its first process; without one, the group and
-    the children that can be seen are ended."""
+    """SIGKILL. In a sandbox the kernel ends all that is in it with its first process, and bubblewrap ends then;
+    without one, the group and the children that can be seen are ended."""
     pids = tree(process.pid) if process.poll() is None else []
-    for pid in [*pids[1:2], *pids[:1], *pids[2:]]:
+    boxed = len(pids) >= _OWN and _in_bubblewrap(pids[0])
+    for pid in pids[1:2] if boxed else pids:
         with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)
     with suppress(ProcessLookupError, PermissionError):
-        if os.getpgrp() != process.pid:
+        if not boxed and os.getpgrp() != process.pid:
             os.killpg(process.pid, signal.SIGKILL)  # which may be left when its leader has ended
+
+
+def _read_first(process: "subprocess.Popen[bytes]") -> tuple[int, int] | None:
+    """The first process inside and the number of its namespace, as bubblewrap has said them."""
+    info = getattr(process, "info", None)
+    with suppress(BlockingIOError, ValueError, KeyError):
+        if info is not None:
+            said = json.loads(os.read(info, 4096))
+            return int(said["child-pid"]), int(said["pid-namespace"])
+    return None
+
+
+def _await_end(pid: int, namespace: int) -> None:
+    """Until the first process of a namespace has ended, which is when all in it have (pid_namespaces(7))."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError:
+        return  # it is gone
+    try:
+        if os.stat(f"/proc/{pid}/ns/pid").st_ino == namespace:  # else the number is another's by now
+            poll = select.poll()
+            poll.register(descriptor, select.POLLIN)
+            poll.poll(_EMPTYING * 1000)
+    except OSError:
+        return
+    finally:
+        os.close(descriptor)
 
 
 def _first_inside(pid: int) -> list[int]:

@@ -17,7 +17,7 @@ from modelyard import environments, packages
 from modelyard.control.bootstrap import open_platform
 from modelyard.control.loops.replica_process import Needs, Start, needs_of, spec_of
 from modelyard.control.loops.replicas import _worked
-from modelyard.errors import Corrupt, Unavailable
+from modelyard.errors import Corrupt, InvalidInput, Unavailable
 from modelyard.serving.probe import probe
 from modelyard.trust import sandbox
 from modelyard.trust.watch import tree
@@ -101,6 +101,30 @@ def test_a_manifest_that_cannot_be_read(platform):
     (platform.home.packages / "broken/model.json").write_text("{")
     with pytest.raises(Corrupt):
         needs_of(platform, "broken")
+
+
+@pytest.mark.parametrize("named", ["/", "..", "../..", "/etc", "ab" * 31, "AB" * 32, "ab" * 32 + "/../.."])
+def test_an_environment_that_would_be_another_folder(platform, tmp_path, named):
+    """It becomes a path that the replica sees."""
+    write_package(tmp_path / "p")
+    manifest = msgspec.json.decode((tmp_path / "p/model.json").read_bytes())
+    (tmp_path / "p/model.json").write_bytes(msgspec.json.encode(manifest | {"requirements": named}))
+    (tmp_path / "p").rename(platform.home.packages / "p")
+    with pytest.raises(Corrupt, match="names no environment"):
+        needs_of(platform, "p")
+
+
+@needs_bubblewrap
+@pytest.mark.parametrize("text", ["\udcff\udcfe", "-r /etc/passwd", "x" * 100_000])
+def test_a_file_of_requirements_that_is_none(platform, tmp_path, text):
+    write_package(tmp_path / "p")
+    (tmp_path / "p/requirements.txt").write_bytes(text.encode(errors="surrogateescape"))
+    manifest = msgspec.json.decode((tmp_path / "p/model.json").read_bytes())
+    manifest["files"]["requirements.txt"] = {"sha256": "0" * 64, "size": 1}
+    (tmp_path / "p/model.json").write_bytes(msgspec.json.encode(manifest | {"requirements": "ab" * 32}))
+    (tmp_path / "p").rename(platform.home.packages / "p")
+    with pytest.raises(InvalidInput, match="requirements"):
+        needs_of(platform, "p")
 
 
 @needs_bubblewrap

@@ -108,7 +108,9 @@ def test_nothing_is_kept_of_another_digest_or_a_pickle(platform: Platform) -> No
     [("a.pkl", 1, None, NotAllowedFormat), ("a.csv", 0, None, InvalidInput), ("a.csv", -5, None, InvalidInput),
      ("a.csv", 1, "x", InvalidInput), ("..", 1, None, InvalidInput), ("a.csv", 1 << 59, None, TooLarge)],
 )  # fmt: skip
-def test_what_cannot_be_opened(platform: Platform, name: str, size: int, sha256: str | None, error: type[Exception]) -> None:
+def test_what_cannot_be_opened(
+    platform: Platform, name: str, size: int, sha256: str | None, error: type[Exception]
+) -> None:
     with pytest.raises(error):
         opened(platform, size, sha256, name)
     assert left(platform) == []

@@ -7,15 +7,10 @@ from hypothesis import strategies as st
 
 from modelyard.control.platform import Platform
 from modelyard.control.services import runs, uploads
-from modelyard.control.services.uploads import UploadView, clean_name
+from modelyard.control.services.uploads import clean_name
 from modelyard.errors import Busy, Conflict, InvalidInput, NotAllowedFormat, NotFound, TooLarge
 from modelyard.store.garbage import collect_garbage
-
-
-def put(platform: Platform, data: bytes, name: str = "data.csv", size: int | None = None) -> UploadView:
-    with uploads.begin(platform, "default", name, size) as writer:
-        writer.write(data)
-        return uploads.finish(platform, "default", name, writer)
+from services_upload import put
 
 
 def limited(platform: Platform, **limits: int) -> Platform:

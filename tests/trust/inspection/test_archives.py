@@ -12,7 +12,21 @@ from brought_models import tarred, zipped
 from modelyard.errors import Corrupt, ModelyardError, NotAllowedFormat, TooLarge
 from modelyard.trust.inspection.archives import check_name, open_zip, tar_members, unpack_zip
 
-BAD_NAMES = ["../x", "/etc/x", "a/../../x", "a//b", "a\\b", "C:/x", "./x", "a/./b", "", "a/" * 20 + "x", "x" * 300, "a\nb", "a\0b"]
+BAD_NAMES = [
+    "../x",
+    "/etc/x",
+    "a/../../x",
+    "a//b",
+    "a\\b",
+    "C:/x",
+    "./x",
+    "a/./b",
+    "",
+    "a/" * 20 + "x",
+    "x" * 300,
+    "a\nb",
+    "a\0b",
+]
 
 
 def unpacked(path: Path, out: Path) -> list[str]:
@@ -54,7 +68,14 @@ def test_a_zip_writes_nothing_outside(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize(
     "names",
-    [("a", "a"), ("A", "a"), ("é", unicodedata.normalize("NFD", "é")), ("a", "a/b"), ("a/b", "A/B"), ("ß", "SS")],
+    [
+        ("a", "a"),
+        ("A", "a"),
+        ("é", unicodedata.normalize("NFD", "é")),
+        ("a", "a/b"),
+        ("a/b", "A/B"),
+        ("ß", "SS"),
+    ],
 )
 def test_names_that_collide(tmp_path: Path, names: tuple[str, str]) -> None:
     path = tmp_path / "a.zip"
@@ -79,7 +100,9 @@ def test_links_and_devices_in_a_zip(tmp_path: Path, mode: int) -> None:
         open_zip(zipped(tmp_path / "a.zip", {"x": b"/etc/passwd"}, change), "a.zip")
 
 
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE])
+@pytest.mark.parametrize(
+    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE]
+)
 @pytest.mark.parametrize("suffix", ["tar", "tar.gz"])
 def test_links_and_devices_in_a_tar(tmp_path: Path, kind: bytes, suffix: str) -> None:
     path = tarred(tmp_path / f"a.{suffix}", [entry("x", kind, "/etc/passwd"), entry("x/y")], b"x")

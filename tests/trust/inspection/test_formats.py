@@ -18,6 +18,8 @@ from brought_models import zipped
 from modelyard.errors import Corrupt, ModelyardError, NotAllowedFormat
 from modelyard.trust.inspection import inspect
 
+pytestmark = pytest.mark.slow  # frameworks write the models
+
 MEMORY = 64 << 20
 SECONDS = 5.0
 
@@ -51,14 +53,18 @@ def one(start: int, end: int, shape: list[int] | None = None) -> dict[str, Any]:
         tensors({"a": one(0, 12, [-1])}, bytes(12)),
         tensors({"a": {"dtype": "X9", "shape": [12], "data_offsets": [0, 12]}}, bytes(12)),
         tensors({"a": one(0, 12), "__metadata__": {"x": 1}}, bytes(12)),
-        tensors(None, bytes(4), raw=b'{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},'
-                                    b'"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}'),  # twice
+        tensors(
+            None,
+            bytes(4),
+            raw=b'{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},'
+            b'"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}',
+        ),  # twice
         tensors(None, b"", raw=b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
         tensors(None, b"", raw=b'{"a":NaN}'),
         struct.pack("<Q", 1 << 62) + b"{}",  # a huge header
         struct.pack("<Q", 100_000_001) + b"{" + bytes(100),
     ],
-)  # fmt: skip
+)
 def test_safetensors_that_lie(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "m.safetensors").write_bytes(data)
     refused(tmp_path / "m.safetensors")
@@ -76,7 +82,10 @@ def test_safetensors_that_lie(tmp_path: Path, data: bytes) -> None:
         brought_models.gguf(offset=7),
         b"GGUF" + struct.pack("<I", 9) + bytes(100),
         b"GGUF" + struct.pack("<IQQQ", 3, 0, 1, 1 << 62),  # a key of 2^62 bytes
-        b"GGUF" + struct.pack("<IQQQ", 3, 0, 1, 1) + b"k" + struct.pack("<IIQ", 9, 8, 1 << 60),  # an endless array
+        b"GGUF"
+        + struct.pack("<IQQQ", 3, 0, 1, 1)
+        + b"k"
+        + struct.pack("<IIQ", 9, 8, 1 << 60),  # an endless array
         b"GGUF" + struct.pack("<IQQQ", 3, 0, 1, 1) + b"k" + struct.pack("<IIQ", 9, 9, 1),  # arrays in arrays
     ],
 )
@@ -167,7 +176,12 @@ def test_a_saved_model_that_runs_python_or_writes_files(tmp_path: Path) -> None:
 
 
 def skops_of(path: Path, **node: Any) -> Path:
-    schema = {"__class__": "Pipeline", "__module__": "sklearn.pipeline", "__loader__": "ObjectNode", "content": node}
+    schema = {
+        "__class__": "Pipeline",
+        "__module__": "sklearn.pipeline",
+        "__loader__": "ObjectNode",
+        "content": node,
+    }
     return zipped(path, {"schema.json": json.dumps(schema).encode()})
 
 
@@ -216,7 +230,9 @@ def changed_pt2(brought: Path, path: Path, **changes: bytes | None) -> Path:
 
 def _program(brought: Path) -> Any:
     with zipfile.ZipFile(brought / "model.pt2") as archive:
-        return json.loads(archive.read(next(n for n in archive.namelist() if n.endswith("models/model.json"))))
+        return json.loads(
+            archive.read(next(n for n in archive.namelist() if n.endswith("models/model.json")))
+        )
 
 
 def test_pt2_with_pickles_code_and_names_of_its_own(brought: Path, tmp_path: Path) -> None:
@@ -228,25 +244,42 @@ def test_pt2_with_pickles_code_and_names_of_its_own(brought: Path, tmp_path: Pat
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr("archive/data.pkl", evil)
     path = tmp_path / "m.pt2"
-    refused(changed_pt2(brought, path, **{"data/sample_inputs/model.pt": out.getvalue()}), "no tensors|pickles")
+    refused(
+        changed_pt2(brought, path, **{"data/sample_inputs/model.pt": out.getvalue()}), "no tensors|pickles"
+    )
     config = json.dumps({"config": {"w": {"path_name": "weight_0", "use_pickle": True}}}).encode()
     refused(changed_pt2(brought, path, **{"model_weights_config.json": config}), "pickles")
     refused(changed_pt2(brought, path, **{"data/aotinductor/model/x.so": b"\x7fELF"}), "no graph")
     refused(changed_pt2(brought, path, **{"data/constants/custom_obj_0": pickle.dumps(1)}), "no graph")
 
 
-@pytest.mark.parametrize("target", ["torch.load", "os.system", "torch.ops.mine.op", "_operator.methodcaller", "torch.hub.load"])
+@pytest.mark.parametrize(
+    "target", ["torch.load", "os.system", "torch.ops.mine.op", "_operator.methodcaller", "torch.hub.load"]
+)
 def test_pt2_that_calls_other_things_than_operators(brought: Path, tmp_path: Path, target: str) -> None:
     program = _program(brought)
     program["graph_module"]["graph"]["nodes"][0]["target"] = target
-    refused(changed_pt2(brought, tmp_path / "m.pt2", **{"models/model.json": json.dumps(program).encode()}), "operators")
+    refused(
+        changed_pt2(brought, tmp_path / "m.pt2", **{"models/model.json": json.dumps(program).encode()}),
+        "operators",
+    )
 
 
 @pytest.mark.parametrize(
     "expression",
-    ["__import__('os').system('true')", "s0.__class__", "(lambda: 1)()", "[x for x in (1,)]", "open('/etc/passwd')", "s0 +", "(" * 9000],
+    [
+        "__import__('os').system('true')",
+        "s0.__class__",
+        "(lambda: 1)()",
+        "[x for x in (1,)]",
+        "open('/etc/passwd')",
+        "s0 +",
+        "(" * 9000,
+    ],
 )
-def test_pt2_expressions_that_are_more_than_arithmetic(brought: Path, tmp_path: Path, expression: str) -> None:
+def test_pt2_expressions_that_are_more_than_arithmetic(
+    brought: Path, tmp_path: Path, expression: str
+) -> None:
     for place in ("size", "guard"):
         program = _program(brought)
         if place == "guard":
@@ -280,9 +313,18 @@ def test_openvino_with_entities_extensions_or_constants_elsewhere(
 
 @pytest.mark.parametrize(
     "name",
-    ["model.onnx", "model.keras", "model.safetensors", "model.gguf", "model.skops", "model.pt2", "openvino/model.xml",
-     "savedmodel/saved_model.pb", "huggingface/config.json"],
-)  # fmt: skip
+    [
+        "model.onnx",
+        "model.keras",
+        "model.safetensors",
+        "model.gguf",
+        "model.skops",
+        "model.pt2",
+        "openvino/model.xml",
+        "savedmodel/saved_model.pb",
+        "huggingface/config.json",
+    ],
+)
 @given(data=st.data())
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_damage_anywhere_is_an_error_of_ours_in_bounded_memory(

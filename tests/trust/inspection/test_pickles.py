@@ -59,7 +59,9 @@ def test_what_torch_saves(tmp_path: Path, zipped: bool) -> None:
         refuse_pickle(tmp_path / "x", "model.bin")
 
 
-@pytest.mark.parametrize("name", ["m.pkl", "M.PKL", "a/b.joblib", "w.pt", "w.pth", "x.pickle", "x.ckpt", "x.dill"])
+@pytest.mark.parametrize(
+    "name", ["m.pkl", "M.PKL", "a/b.joblib", "w.pt", "w.pth", "x.pickle", "x.ckpt", "x.dill"]
+)
 def test_names(name: str) -> None:
     with pytest.raises(NotAllowedFormat):
         refuse_name(name)
@@ -84,19 +86,39 @@ def _table(rows: list[list[str]]) -> bytes:
 
 @pytest.mark.parametrize(
     "text",
-    ["class\n0\n1\n2\n", "cos\nsystem\n0\n", "Id,x\n1,2\n", "V1,V2\n0,1\n2.5,3\n", "(a)\n", "I\n1\n", "N,M\n1.\n", "0.5\n"],
+    [
+        "class\n0\n1\n2\n",
+        "cos\nsystem\n0\n",
+        "Id,x\n1,2\n",
+        "V1,V2\n0,1\n2.5,3\n",
+        "(a)\n",
+        "I\n1\n",
+        "N,M\n1.\n",
+        "0.5\n",
+    ],
 )
 def test_tables_whose_letters_are_opcodes(text: str) -> None:
     assert not is_pickle(text.encode(), len(text))
 
 
-@given(st.lists(st.lists(st.from_regex(r"[a-zA-Z0-9_ .-]{1,8}", fullmatch=True), min_size=2, max_size=4), min_size=2, max_size=20))
+@given(
+    st.lists(
+        st.lists(st.from_regex(r"[a-zA-Z0-9_ .-]{1,8}", fullmatch=True), min_size=2, max_size=4),
+        min_size=2,
+        max_size=20,
+    )
+)
 def test_tables_are_no_pickles(rows: list[list[str]]) -> None:
     data = _table(rows)
     assert not is_pickle(data, len(data))
 
 
-@given(st.recursive(st.none() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
 def test_json_lines_are_no_pickles(value: Any) -> None:
     data = json.dumps({"value": value}).encode()
     assert not is_pickle(data, len(data))
@@ -111,6 +133,11 @@ def test_no_bytes_raise(data: bytes) -> None:
 def test_the_names_that_a_pickle_would_import() -> None:
     data = pickle.dumps(OrderedDict(a=1), protocol=2)
     assert globals_of(data, "x") == {"collections OrderedDict"}
-    for bad in (pickle.dumps(Marked(), protocol=4), b"\x80\x02\x82\x01.", data[:-1], b"(S'x'\nios\nsystem\n."):
+    for bad in (
+        pickle.dumps(Marked(), protocol=4),
+        b"\x80\x02\x82\x01.",
+        data[:-1],
+        b"(S'x'\nios\nsystem\n.",
+    ):
         with pytest.raises(NotAllowedFormat):
             globals_of(bad, "x")

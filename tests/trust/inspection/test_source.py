@@ -8,6 +8,8 @@ from brought_models import tarred, zipped
 from modelyard.errors import InvalidInput, ModelyardError, NotAllowedFormat, UnknownName
 from modelyard.trust.inspection import Inspection, inspect, inspect_sandboxed
 
+pytestmark = pytest.mark.slow  # frameworks write the models
+
 FACTS = {
     "model.onnx": ("onnx", None, {"nodes": 2, "opset": 18}),
     "model.keras": ("keras", "image-classification", {"layers": 5, "input": [-1, 8, 8, 1]}),
@@ -75,7 +77,9 @@ def test_external_tensors_of_an_onnx_model_come_along(tmp_path: Path) -> None:
     assert inspect_sandboxed(path).facts["external_files"] == ["weights.bin"]
 
 
-@pytest.mark.parametrize("location", ["../weights.bin", "/etc/passwd", "sub/../../x", "none.bin", "", "link.bin"])
+@pytest.mark.parametrize(
+    "location", ["../weights.bin", "/etc/passwd", "sub/../../x", "none.bin", "", "link.bin"]
+)
 def test_external_tensors_elsewhere_are_refused(tmp_path: Path, location: str) -> None:
     (tmp_path / "weights.bin").write_bytes(b"x" * 100)
     path = brought_models.write_external_onnx(tmp_path / "model", location)
@@ -98,9 +102,15 @@ def test_of_several_models_one_is_named(brought: Path, tmp_path: Path) -> None:
     ("files", "said"),
     [
         ({"notes.txt": b"hello"}, "no model"),
-        ({"model.h5": b"\x89HDF\r\n\x1a\n" + bytes(100)}, "save\\('model.keras'\\)"),
+        ({"model.h5": b"\x89HDF\r\n\x1a\n" + bytes(100)}, r"save\('model.keras'\)"),
         ({"config.json": b"{}"}, "safetensors"),
-        ({"config.json": b"{}", "pytorch_model.bin": b"\x80\x02c__builtin__\neval\n(X\x01\x00\x00\x001tR."}, "pickles"),
+        (
+            {
+                "config.json": b"{}",
+                "pytorch_model.bin": b"\x80\x02c__builtin__\neval\n(X\x01\x00\x00\x001tR.",
+            },
+            "pickles",
+        ),
     ],
 )
 def test_what_is_no_model_says_what_would_be(tmp_path: Path, files: dict[str, bytes], said: str) -> None:
@@ -119,11 +129,13 @@ def test_links_are_not_followed(brought: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["lambda.keras", "own.keras", "old.h5"])
 def test_keras_with_code_is_refused_with_the_way_out(brought: Path, name: str) -> None:
-    with pytest.raises(NotAllowedFormat, match="allowed: .*keras"):
+    with pytest.raises(NotAllowedFormat, match=r"allowed: .*keras"):
         inspect(brought / name)
 
 
-def test_a_crash_of_the_reader_is_a_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, brought: Path) -> None:
+def test_a_crash_of_the_reader_is_a_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, brought: Path
+) -> None:
     """A limit that the process cannot keep: it ends without an answer."""
     from modelyard.trust.inspection import apart
 

@@ -55,12 +55,14 @@ def needs_of(platform: Platform, digest: str) -> Needs:
         raise Corrupt.because(MANIFEST_NAME, "cannot be read") from None
     engine = next((name for name in ENGINES if name in manifest.formats), None)
     wanted = manifest.requirements if isinstance(manifest.requirements, str) else None
+    if wanted is not None and not environments.is_digest(wanted):
+        raise Corrupt.because(MANIFEST_NAME, "names no environment", came=wanted)
     if engine == _PLAIN and wanted is None:
         return Needs(sandbox=False)
     sandbox.demand(platform.config.allow_unsandboxed)
     if wanted is not None and _REQUIREMENTS in manifest.files:  # on another machine it is another environment
         text = folder / _REQUIREMENTS
-        return Needs(sandbox=True, requirements=environments.digest(text.read_text()), text=text)
+        return Needs(sandbox=True, requirements=environments.digest(environments.read_file(text)), text=text)
     return Needs(sandbox=True, requirements=wanted)
 
 

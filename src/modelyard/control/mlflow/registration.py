@@ -147,23 +147,33 @@ def _plan(session: Session, model: RegisteredModel, source: Source, found: Impor
               digest=entry.sha256)
         for path, entry in inside.items()
     ]  # fmt: skip
-    return plan_import(
-        session, model.tenant, model.model, inputs, {"format": found.format, **_options(found)}
-    )
+    options = {"format": found.format, **_options(found)}
+    there = find_model(session, model.tenant, model.model)
+    if there is not None and "task" in options and not models.takes_task(session, there, options["task"]):
+        del options["task"]  # a guess of ours does not keep a version from its model
+    return plan_import(session, model.tenant, model.model, inputs, options)
 
 
 def _options(found: Importable) -> dict[str, Any]:
     """What MLflow's signature says that the file does not: the columns of a table, in their order."""
     columns = found.signature.get("inputs", [])
     names = [c.get("name") for c in columns if isinstance(c, dict) and c.get("type") != "tensor"]
-    if (
-        found.format == "skops"
-        and names
-        and len(names) == len(columns)
-        and all(isinstance(n, str) for n in names)
-    ):
-        return {"columns": names}
+    named = names and len(names) == len(columns) and all(isinstance(n, str) for n in names)
+    if found.format == "skops" and named:
+        return {"columns": names, **_task(found.signature.get("outputs", []))}
     return {}
+
+
+def _task(outputs: Any) -> dict[str, str]:
+    """What an estimator does, by the kind of its answers: whole numbers and texts are classes."""
+    answer = outputs[0] if isinstance(outputs, list) and len(outputs) == 1 else None
+    if not isinstance(answer, dict):
+        return {}
+    tensor = answer.get("tensor-spec")
+    kind = str(tensor.get("dtype") if isinstance(tensor, dict) else answer.get("type"))
+    if kind.startswith(("int", "long", "str", "bool", "object")):
+        return {"task": "tabular-classification"}
+    return {"task": "tabular-regression"} if kind.startswith(("float", "double")) else {}
 
 
 def _keep_refused(platform: Platform, session: Session, model: RegisteredModel, source: Source, reason: str,

@@ -145,7 +145,9 @@ def _gather_report(platform: Platform, folder: Path) -> FoundReport:
 
 def _gather_reports(platform: Platform, folder: Path) -> tuple[FoundReport, ...]:
     """A folder each, in the order of their names, which are numbers."""
-    folders = sorted((p for p in folder.iterdir() if p.is_dir() and not p.is_symlink()), key=lambda p: p.name.zfill(8))
+    folders = sorted(
+        (p for p in folder.iterdir() if p.is_dir() and not p.is_symlink()), key=lambda p: p.name.zfill(8)
+    )
     return tuple(_gather_report(platform, path) for path in folders)
 
 

@@ -13,7 +13,8 @@ from modelyard.control.services.references import get_model, get_model_version
 from modelyard.control.services.reports import ReportView, reports_of
 from modelyard.packages.card import check_card, write_card
 from modelyard.store.registry import Model, ModelVersion
-from modelyard.types.package import Manifest, Signature
+from modelyard.types.package import Manifest
+from modelyard.types.tensor import Signature
 
 _LIBRARIES: Final = {"onnx": "onnx", "keras": "keras", "savedmodel": "keras", "pt2": "pytorch", "skops": "sklearn",
                      "safetensors": "transformers", "gguf": "gguf", "openvino": "openvino"}  # fmt: skip
@@ -37,8 +38,8 @@ def show(platform: Platform, tenant: str, name: str, version: str) -> CardView:
 
 
 def put(platform: Platform, tenant: str, name: str, version: str, text: str | None) -> CardView:
-    """Keep a card in the place of the one that the platform makes; None goes back to that. Raises NotFound, and what
-    `packages.card.check_card` does."""
+    """Keep a card in the place of the one that the platform makes; None goes back to that. Raises NotFound, and
+    what `packages.card.check_card` does."""
     if text is not None:
         check_card(text)
     with platform.database.write() as session:
@@ -55,10 +56,15 @@ def of(session: Session, model: Model, version: ModelVersion) -> CardView:
         return CardView(text=written, edited=True)
     manifest = msgspec.convert(version.manifest, Manifest)
     found = reports_of(session, version.id)
-    return CardView(text=write_card(_header(model, version, manifest, found), _body(model, version, manifest, found)), edited=False)
+    return CardView(
+        text=write_card(_header(model, version, manifest, found), _body(model, version, manifest, found)),
+        edited=False,
+    )
 
 
-def _header(model: Model, version: ModelVersion, manifest: Manifest, found: list[ReportView]) -> dict[str, Any]:
+def _header(
+    model: Model, version: ModelVersion, manifest: Manifest, found: list[ReportView]
+) -> dict[str, Any]:
     header: dict[str, Any] = {
         "license": _LICENCES.get(manifest.licence, manifest.licence),
         "library_name": _library(manifest),
@@ -67,7 +73,9 @@ def _header(model: Model, version: ModelVersion, manifest: Manifest, found: list
     }
     if (hub := version.summary.get("hub")) is not None:
         header["base_model"] = [str(hub)]
-    datasets = sorted({r.dataset for r in found} | ({manifest.lineage.dataset} if manifest.lineage.dataset else set()))
+    datasets = sorted(
+        {r.dataset for r in found} | ({manifest.lineage.dataset} if manifest.lineage.dataset else set())
+    )
     if datasets:
         header["datasets"] = datasets
     if found:
@@ -141,7 +149,11 @@ def _table(signature: Signature) -> str:
 def _figures(found: list[ReportView]) -> str:
     if not found:
         return ""
-    rows = ["## How good it is\n", "| data | split | rows | figure | value | interval |", "|---|---|---|---|---|---|"]
+    rows = [
+        "## How good it is\n",
+        "| data | split | rows | figure | value | interval |",
+        "|---|---|---|---|---|---|",
+    ]
     for report in found:
         interval = report.interval
         between = f"{interval['low']:.4g} to {interval['high']:.4g} ({interval['confidence']:.0%})"

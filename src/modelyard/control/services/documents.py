@@ -1,4 +1,5 @@
-"""What stands beside a version and is no part of its digest: its edited card, and the history that a bundle brought."""
+"""What stands beside a version and is no part of its digest: its edited card, and the history that a bundle
+brought."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,13 @@ def publish(session: Session, version: ModelVersion, found: FoundDocuments, now:
     row = session.get(VersionDocument, version.id)
     if row is None:
         session.add(
-            VersionDocument(tenant=version.tenant, version_id=version.id, card=found.card, history=found.history, updated_at=now)
+            VersionDocument(
+                tenant=version.tenant,
+                version_id=version.id,
+                card=found.card,
+                history=found.history,
+                updated_at=now,
+            )
         )
 
 
@@ -50,7 +57,11 @@ def put_card(session: Session, version: ModelVersion, text: str | None, now: flo
     """Keep a card, or (None) go back to the one that the platform writes."""
     row = session.get(VersionDocument, version.id)
     if row is None:
-        session.add(VersionDocument(tenant=version.tenant, version_id=version.id, card=text, history=None, updated_at=now))
+        session.add(
+            VersionDocument(
+                tenant=version.tenant, version_id=version.id, card=text, history=None, updated_at=now
+            )
+        )
     else:
         row.card, row.updated_at = text, now
 

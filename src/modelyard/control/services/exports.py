@@ -59,13 +59,16 @@ def prepare(platform: Platform, tenant: str, name: str, version: str) -> Bundle:
             made_by=f"modelyard {__version__}",
         )
     head = _bytes(bundle.BUNDLE_NAME, bundle.encode(manifest))
-    return Bundle(filename=f"{model.name}-{row.number}{bundle.SUFFIX}", members=[head, *sorted(members, key=lambda m: m.name)])
+    return Bundle(
+        filename=f"{model.name}-{row.number}{bundle.SUFFIX}",
+        members=[head, *sorted(members, key=lambda m: m.name)],
+    )
 
 
 def stream(bundle: Bundle) -> Iterator[bytes]:
     """The zip (stored, ZIP64 where it must be), piece by piece."""
     sink = _Sink()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[arg-type]
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
         for member in bundle.members:
             info = zipfile.ZipInfo(member.name, _DATE)
             info.external_attr = 0o100644 << 16
@@ -82,11 +85,13 @@ class _Sink:
     def __init__(self) -> None:
         self._parts: list[bytes] = []
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes, /) -> int:
         self._parts.append(bytes(data))
         return len(data)
 
     def flush(self) -> None: ...
+
+    def close(self) -> None: ...
 
     def taken(self) -> Iterator[bytes]:
         parts, self._parts = self._parts, []
@@ -120,7 +125,9 @@ def _package(platform: Platform, row: ModelVersion) -> Iterator[Member]:
 
 def _reports(platform: Platform, session: Session, row: ModelVersion) -> Iterator[Member]:
     for number, report in enumerate(_report_rows(session, row), 1):
-        yield from _stored(platform, f"{bundle.REPORTS}/{number}", msgspec.convert(report.files, dict[str, FileEntry]))
+        yield from _stored(
+            platform, f"{bundle.REPORTS}/{number}", msgspec.convert(report.files, dict[str, FileEntry])
+        )
 
 
 def _report_rows(session: Session, row: ModelVersion) -> list[ReportRow]:
@@ -164,8 +171,15 @@ def _run(session: Session, row: ModelVersion) -> dict[str, Any] | None:
     run = session.get(Run, row.run_id) if row.run_id else None
     if run is None:
         return None
-    return {"id": run.id, "kind": run.kind, "params": run.params, "summary": run.summary, "created_at": run.created_at,
-            "started_at": run.started_at, "ended_at": run.ended_at}  # fmt: skip
+    return {
+        "id": run.id,
+        "kind": run.kind,
+        "params": run.params,
+        "summary": run.summary,
+        "created_at": run.created_at,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+    }
 
 
 def _dataset(session: Session, row: ModelVersion) -> dict[str, Any] | None:

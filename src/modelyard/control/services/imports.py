@@ -39,21 +39,25 @@ class NewImport:
 def submit(platform: Platform, tenant: str, asked: NewImport, once: Once | None = None) -> RunView:
     """Queue the run that makes the version.
 
-    A single file is inspected now, so that what no run could use is refused at once. Raises what the inspection does,
-    NotFound, InvalidInput and Conflict.
+    A single file is inspected now, so that what no run could use is refused at once. Raises what the inspection
+    does, NotFound, InvalidInput and Conflict.
     """
     check_name("model", asked.name)
     if asked.format is not None and asked.format not in FORMATS:
         raise UnknownName("format", asked.format, FORMATS)
     if len(asked.uploads) > _MOST:
-        raise InvalidInput("too many uploads", came=len(asked.uploads), allowed=f"{_MOST}; pack them in a zip")
+        raise InvalidInput(
+            "too many uploads", came=len(asked.uploads), allowed=f"{_MOST}; pack them in a zip"
+        )
     if asked.hub is not None:
         from modelyard.runs.hub import split
 
         split(asked.hub)
     if len(asked.uploads) == 1:
         _inspect(platform, tenant, asked.uploads[0])
-    return runs.submit_planned(platform, tenant, "import", lambda session: _plan(session, tenant, asked), once)
+    return runs.submit_planned(
+        platform, tenant, "import", lambda session: _plan(session, tenant, asked), once
+    )
 
 
 def _plan(session: Session, tenant: str, asked: NewImport) -> Plan:

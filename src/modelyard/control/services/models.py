@@ -167,6 +167,13 @@ def _check_idle(session: Session, row: ModelVersion) -> None:
     check_no_run(session, row)
 
 
+def takes_task(session: Session, model: Model, task: str) -> bool:
+    """Whether a version for this task may join the model; one whose versions are all refused takes the task on."""
+    if model.task != task and _only_refused(session, model):
+        model.task = task  # nobody has looked into what it holds until now
+    return model.task == task
+
+
 def _only_refused(session: Session, model: Model) -> bool:
     """Whether none of its versions can be deployed."""
     manifests = session.scalars(select(ModelVersion.manifest).where(ModelVersion.model_id == model.id))
@@ -175,9 +182,8 @@ def _only_refused(session: Session, model: Model) -> bool:
 
 def _get_or_make(session: Session, tenant: str, name: str, task: str, now: float) -> Model:
     row = find_model(session, tenant, name)
-    if row is not None and row.task != task and _only_refused(session, row):
-        row.task = task  # nobody has looked into what it holds until now
-    check_task(row, task)
+    if row is not None and not takes_task(session, row, task):
+        check_task(row, task)
     if row is None:
         row = Model(id=new_id("model"), tenant=tenant, name=name, task=task, next_number=1, created_at=now)
         session.add(row)

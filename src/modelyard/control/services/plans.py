@@ -80,7 +80,9 @@ def plan_dataset(session: Session, tenant: str, name: str, uploads: list[str],
     return Plan(params=_checked("prepare", params), inputs=inputs, publish={"dataset": name})
 
 
-def plan_import(session: Session, tenant: str, name: str, inputs: list[Input], options: Mapping[str, Any]) -> Plan:
+def plan_import(
+    session: Session, tenant: str, name: str, inputs: list[Input], options: Mapping[str, Any]
+) -> Plan:
     """An `import` run over uploads and artifacts (`inputs`, see services/sources.py), or over a model of the hub.
 
     `options` are the kind's parameters `hub`, `revision` and `format`, and those of `conversion.Options`.
@@ -107,7 +109,9 @@ def check_task_of(session: Session, tenant: str, name: str, options: Mapping[str
 
 
 def _plan_import(session: Session, tenant: str, params: Mapping[str, Any]) -> Plan:
-    raise InvalidInput("models are imported at their own address", came="import", allowed="POST /api/v1/models/imports")
+    raise InvalidInput(
+        "models are imported at their own address", came="import", allowed="POST /api/v1/models/imports"
+    )
 
 
 def _plan_prepare(session: Session, tenant: str, params: Mapping[str, Any]) -> Plan:

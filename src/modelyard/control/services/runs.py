@@ -112,7 +112,8 @@ def cancel(platform: Platform, tenant: str, run_id: str) -> RunView:
 def retry(platform: Platform, tenant: str, run_id: str, once: Once | None = None) -> RunView:
     """Queue the same work again, with the versions that it worked on, as a run of its own.
 
-    Raises Conflict for a run that has not ended or that a client drives itself, NotFound where a file of it is gone.
+    Raises Conflict for a run that has not ended or that a client drives itself, NotFound where a file of it is
+    gone.
     """
     with platform.database.read() as session:
         run = get_run(session, tenant, run_id)

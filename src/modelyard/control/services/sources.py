@@ -1,5 +1,5 @@
-"""The files that a run works on as they came: uploads, and files that another run logged. They lie in inputs/sources/
-by their names."""
+"""The files that a run works on as they came: uploads, and files that another run logged. They lie in
+inputs/sources/ by their names."""
 
 from typing import Final, Protocol
 
@@ -11,7 +11,8 @@ from modelyard.store.tables import Blob
 from modelyard.types.package import FileEntry
 
 FILES: Final = ("upload", "artifact")
-"""Kinds of inputs that are files. Of an artifact, `version_id` is the id of who has it, `digest` says which bytes."""
+"""Kinds of inputs that are files. Of an artifact, `version_id` is the id of who has it, `digest` says which
+bytes."""
 
 
 class Source(Protocol):

@@ -63,7 +63,9 @@ class PartWriter:
         self._file.close()
 
 
-def open_session(platform: Platform, tenant: str, filename: str, size: int, sha256: str | None) -> UploadSessionView:
+def open_session(
+    platform: Platform, tenant: str, filename: str, size: int, sha256: str | None
+) -> UploadSessionView:
     """Raises NotAllowedFormat for a pickle's name, TooLarge, Busy where the storage is full with what is on its
     way, InvalidInput."""
     pickles.refuse_name(filename)
@@ -101,15 +103,17 @@ def begin_part(platform: Platform, tenant: str, session_id: str, offset: int) ->
     path.touch(mode=0o600)
     hashed = platform.partials.hashed(row.id, path)
     if hashed.size != offset:
-        raise Conflict("the part does not follow what is there", came=f"offset {offset}", allowed=f"offset {hashed.size}")
+        raise Conflict(
+            "the part does not follow what is there", came=f"offset {offset}", allowed=f"offset {hashed.size}"
+        )
     return PartWriter(path, hashed, row.size)
 
 
 def finish(platform: Platform, tenant: str, session_id: str) -> UploadView:
     """Make the upload of it. Doing it again does no harm.
 
-    Raises NotFound, Conflict where not all is there, Corrupt for another digest than was said, NotAllowedFormat for a
-    pickle; nothing is kept after the last two.
+    Raises NotFound, Conflict where not all is there, Corrupt for another digest than was said, NotAllowedFormat
+    for a pickle; nothing is kept after the last two.
     """
     with platform.database.read() as session:
         made = session.get(Upload, _upload_id(session_id))
@@ -121,7 +125,9 @@ def finish(platform: Platform, tenant: str, session_id: str) -> UploadView:
         path.touch(mode=0o600)
     hashed = platform.partials.hashed(row.id, path)
     if hashed.size != row.size:
-        raise Conflict("not all of the upload is there", came=f"{hashed.size} bytes", allowed=f"{row.size} bytes")
+        raise Conflict(
+            "not all of the upload is there", came=f"{hashed.size} bytes", allowed=f"{row.size} bytes"
+        )
     entry = FileEntry(sha256=hashed.state.hexdigest(), size=row.size)
     try:
         if row.sha256 is not None and row.sha256 != entry.sha256:

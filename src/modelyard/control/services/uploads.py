@@ -43,7 +43,9 @@ def begin(platform: Platform, tenant: str, filename: str, size: int | None) -> B
     return platform.blobs.writer(quota.room(platform, tenant, size))
 
 
-def finish(platform: Platform, tenant: str, filename: str, writer: BlobWriter, sha256: str | None = None) -> UploadView:
+def finish(
+    platform: Platform, tenant: str, filename: str, writer: BlobWriter, sha256: str | None = None
+) -> UploadView:
     """Keep what was written. Raises InvalidInput where nothing was, NotAllowedFormat for a pickle, and Corrupt for
     another digest than the client says."""
     if writer.size == 0:
@@ -59,7 +61,9 @@ def finish(platform: Platform, tenant: str, filename: str, writer: BlobWriter, s
 
 def add(session: Session, tenant: str, upload_id: str, filename: str, entry: FileEntry, now: float) -> Upload:
     """The row of a file whose bytes are a blob already."""
-    row = Upload(id=upload_id, tenant=tenant, filename=filename, sha256=entry.sha256, size=entry.size, created_at=now)
+    row = Upload(
+        id=upload_id, tenant=tenant, filename=filename, sha256=entry.sha256, size=entry.size, created_at=now
+    )
     session.add(row)
     session.flush()
     link(session, tenant, row.id, [entry], now)

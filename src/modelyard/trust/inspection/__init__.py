@@ -1,7 +1,7 @@
 """What a model's file is, found out by reading it: no framework, no unpickler, no code of the file's.
 
-`inspect` reads; `inspect_sandboxed` does so in a process of its own that is thrown away. A format is one file here and
-one line in `inspect.py`.
+`inspect` reads; `inspect_sandboxed` does so in a process of its own that is thrown away. A format is one file
+here and one line in `inspect.py`.
 """
 
 import importlib

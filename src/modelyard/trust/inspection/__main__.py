@@ -1,4 +1,5 @@
-"""`python -m modelyard.trust.inspection PATH [--name N] [--unpack FOLDER] [--format F]`: one JSON line, then the end.
+"""`python -m modelyard.trust.inspection PATH [--name N] [--unpack FOLDER] [--format F]`: one JSON line, then
+the end.
 
 {"inspection": ...} with status 0, or {"error": {"code", "message"}} with status 1.
 """

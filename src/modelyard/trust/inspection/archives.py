@@ -22,7 +22,8 @@ from modelyard.trust.inspection.contract import MAX_BYTES, MAX_FILES
 MAX_RATIO: Final = 200
 RATIO_FREE: Final = 64 << 20
 """Unpacked bytes up to which no ratio is asked: small files of zeros are no bomb."""
-DAMAGED: Final = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, NotImplementedError, OverflowError,
+DAMAGED: Final = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, NotImplementedError,
+                  OverflowError,
                   OSError, IndexError, KeyError)  # fmt: skip
 """What a broken zip makes the standard library raise."""
 HEAD: Final = 4096
@@ -88,8 +89,9 @@ def is_clutter(name: str) -> bool:
 
 
 def open_zip(path: Path, name: str) -> zipfile.ZipFile:
-    """A zip whose directory was looked at whole. Raises TooLarge for bombs and too many entries, NotAllowedFormat for
-    names, links, encryption and members that overlap or say one thing twice, Corrupt for no whole zip."""
+    """A zip whose directory was looked at whole. Raises TooLarge for bombs and too many entries,
+    NotAllowedFormat for names, links, encryption and members that overlap or say one thing twice, Corrupt for
+    no whole zip."""
     try:
         _check_end(path, name)
         archive = zipfile.ZipFile(path)
@@ -116,11 +118,15 @@ def read_member(archive: zipfile.ZipFile, member: str, name: str, limit: int) ->
     try:
         info = archive.getinfo(member)
         if info.file_size > limit:
-            raise TooLarge(f"{member!r} in {name!r}", came=f"{info.file_size:,} bytes", allowed=f"{limit:,} bytes")
+            raise TooLarge(
+                f"{member!r} in {name!r}", came=f"{info.file_size:,} bytes", allowed=f"{limit:,} bytes"
+            )
         with archive.open(info) as file:
             data = file.read(limit + 1)
     except DAMAGED as error:
-        raise Corrupt.because(name, f"has a member that cannot be read ({type(error).__name__})", came=member) from None
+        raise Corrupt.because(
+            name, f"has a member that cannot be read ({type(error).__name__})", came=member
+        ) from None
     if len(data) != info.file_size:
         raise Corrupt.because(name, "has a member of another size than it says", came=member)
     return data
@@ -153,7 +159,8 @@ def unpack_zip(path: Path, name: str, out: Path) -> None:
 def tar_members(path: Path, name: str, out: Path | None = None) -> Iterator[Member]:
     """Walk a tar, or a gzip of one, and copy its files below `out` where that is given.
 
-    Raises NotAllowedFormat for links, devices, sparse files and names, TooLarge for bombs, Corrupt for no whole tar.
+    Raises NotAllowedFormat for links, devices, sparse files and names, TooLarge for bombs, Corrupt for no whole
+    tar.
     """
     names, total = Names(name), 0
     try:
@@ -230,13 +237,19 @@ def _check_zip(archive: zipfile.ZipFile, name: str, path: Path) -> None:
 def _check_member(info: zipfile.ZipInfo, name: str) -> None:
     mode = info.external_attr >> 16
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise NotAllowedFormat(f"{info.filename!r} in {name!r} is a link or a device", allowed="plain files and folders")
+        raise NotAllowedFormat(
+            f"{info.filename!r} in {name!r} is a link or a device", allowed="plain files and folders"
+        )
     if "\0" in info.orig_filename:
         raise NotAllowedFormat(f"{name!r} has a name that is not allowed", came=ascii(info.orig_filename))
     if info.flag_bits & 1:
-        raise NotAllowedFormat(f"{info.filename!r} in {name!r} is encrypted", allowed="zips without a password")
+        raise NotAllowedFormat(
+            f"{info.filename!r} in {name!r} is encrypted", allowed="zips without a password"
+        )
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise NotAllowedFormat(f"{info.filename!r} in {name!r} is packed in a rare way", allowed="stored or deflated")
+        raise NotAllowedFormat(
+            f"{info.filename!r} in {name!r} is packed in a rare way", allowed="stored or deflated"
+        )
 
 
 def _check_places(archive: zipfile.ZipFile, name: str, path: Path) -> None:
@@ -250,7 +263,9 @@ def _check_places(archive: zipfile.ZipFile, name: str, path: Path) -> None:
             local = file.read(head[9])
             known = info.orig_filename.encode("utf-8" if info.flag_bits & 0x800 else "cp437", "replace")
             if head[0] != b"PK\x03\x04" or local != known or info.header_offset < end:
-                raise NotAllowedFormat(f"{name!r} has members that overlap or have two names", came=info.filename)
+                raise NotAllowedFormat(
+                    f"{name!r} has members that overlap or have two names", came=info.filename
+                )
             if end == 0 and info.header_offset != 0:
                 raise NotAllowedFormat(f"{name!r} has something before its first member")
             end = info.header_offset + _LOCAL.size + head[9] + head[10] + info.compress_size
@@ -328,7 +343,9 @@ def _tar_headers(stream: _Counted, name: str) -> Iterator[tuple[Member, bool]]:
 def _member(block: bytes, size: int, said: dict[str, str], name: str) -> Member:
     kind = block[156:157]
     if kind not in (b"0", b"\0", b"5", b"7"):
-        raise NotAllowedFormat(f"{name!r} holds a link, a device or another special file", allowed="plain files")
+        raise NotAllowedFormat(
+            f"{name!r} holds a link, a device or another special file", allowed="plain files"
+        )
     text = _text(block[:100])
     if block[257:263] == b"ustar\0" and block[345:346] != b"\0":
         text = f"{_text(block[345:500])}/{text}"

@@ -66,7 +66,9 @@ def read_json(data: Buffer, name: str, *, limit: int = JSON_BYTES) -> Any:
     text = bytes(data)
     _check_depth(text, name)
     try:
-        return json.loads(text, object_pairs_hook=lambda pairs: _once(pairs, name), parse_constant=_no_constant)
+        return json.loads(
+            text, object_pairs_hook=lambda pairs: _once(pairs, name), parse_constant=_no_constant
+        )
     except (ValueError, RecursionError) as error:
         raise Corrupt.because(name, f"holds no good JSON ({type(error).__name__})") from None
 

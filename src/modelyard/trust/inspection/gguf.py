@@ -12,7 +12,18 @@ _MOST_TENSORS: Final = 100_000
 _MOST_KEYS: Final = 10_000
 _MOST_ELEMENTS: Final = 4_000_000  # of arrays, in all: vocabularies have some 300,000
 _LONGEST: Final = 1 << 20
-_NUMBERS: Final = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 10: "<Q", 11: "<q", 12: "<d"}
+_NUMBERS: Final = {
+    0: "<B",
+    1: "<b",
+    2: "<H",
+    3: "<h",
+    4: "<I",
+    5: "<i",
+    6: "<f",
+    10: "<Q",
+    11: "<q",
+    12: "<d",
+}
 _SIZES: Final = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 _BOOL, _STRING, _ARRAY = 7, 8, 9
 _BLOCKS: Final = {
@@ -44,7 +55,9 @@ class _Reader:
     def inspection(self) -> Inspection:
         version = self._cursor.number("<I")
         if version not in (2, 3):
-            raise NotAllowedFormat(f"GGUF {self._name!r} is of an unknown version", came=version, allowed="2, 3")
+            raise NotAllowedFormat(
+                f"GGUF {self._name!r} is of an unknown version", came=version, allowed="2, 3"
+            )
         tensors, keys = self._cursor.number("<Q"), self._cursor.number("<Q")
         if tensors > _MOST_TENSORS or keys > _MOST_KEYS:
             raise self._bad("has counts that cannot be", came=f"{tensors} tensors, {keys} keys")

@@ -41,7 +41,9 @@ def inspect(folder: Path, name: str, files: list[str]) -> Inspection:
             f"{name!r} has a config.json and no weights in safetensors",
             allowed="model.save_pretrained(folder), which writes safetensors",
         )
-    config = read_object(head_of(folder / "config.json", _CONFIG_BYTES + 1), "config.json", limit=_CONFIG_BYTES)
+    config = read_object(
+        head_of(folder / "config.json", _CONFIG_BYTES + 1), "config.json", limit=_CONFIG_BYTES
+    )
     found = [safetensors.inspect(folder / f, f) for f in weights]
     architectures = [str(a)[:100] for a in config.get("architectures") or () if isinstance(a, str)]
     task = _task(architectures, files)
@@ -58,7 +60,9 @@ def inspect(folder: Path, name: str, files: list[str]) -> Inspection:
             "labels": _labels(config),
         },
         task=task,
-        why=f"config.json names {', '.join(architectures) or config.get('model_type') or 'no architecture'}"[:200],
+        why=f"config.json names {', '.join(architectures) or config.get('model_type') or 'no architecture'}"[
+            :200
+        ],
         notes=_notes(config, files),
     )
 

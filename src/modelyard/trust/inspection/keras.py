@@ -1,7 +1,8 @@
 """`.keras` archives (Keras 3, saving/saving_lib.py): a configuration that names Keras's own classes alone.
 
-`keras.saving` builds whatever object the configuration names, by module and class; safe mode refuses only lambdas. So
-every name is held against a list here, and the layers that reach for files or code of their own are not on it.
+`keras.saving` builds whatever object the configuration names, by module and class; safe mode refuses only
+lambdas. So every name is held against a list here, and the layers that reach for files or code of their own are
+not on it.
 """
 
 import re
@@ -26,11 +27,17 @@ _BARRED: Final = {
     "JaxLayer": "it holds Python code",
     "FlaxLayer": "it holds Python code",
 }
-_FUNCTIONS: Final = re.compile(r"keras(\.src)?\.(activations|losses|metrics|initializers|ops)(\.\w+)*|builtins")
+_FUNCTIONS: Final = re.compile(
+    r"keras(\.src)?\.(activations|losses|metrics|initializers|ops)(\.\w+)*|builtins"
+)
 _PLAIN: Final = ("slice", "complex", "ellipsis")
-_MARKED: Final = frozenset({"__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__complex__", "__keras_tensor__"})
+_MARKED: Final = frozenset(
+    {"__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__complex__", "__keras_tensor__"}
+)
 _LOOKUPS: Final = ("IntegerLookup", "StringLookup", "IndexLookup", "TextVectorization")
-_WAY: Final = "layers of keras.layers without code of their own; or export to ONNX: model.export(path, format='onnx')"
+_WAY: Final = (
+    "layers of keras.layers without code of their own; or export to ONNX: model.export(path, format='onnx')"
+)
 _LAYERS: Final = (("Embedding", "text-classification"), ("Conv2D", "image-classification"))
 
 
@@ -52,7 +59,9 @@ def inspect(path: Path, name: str) -> Inspection:
         "input": _input_shape(config),
         "weights_bytes": members["model.weights.h5"],
     }
-    return Inspection(format="keras", facts=facts, task=task, why=f"a Keras archive of {len(layers)} layers{why}")
+    return Inspection(
+        format="keras", facts=facts, task=task, why=f"a Keras archive of {len(layers)} layers{why}"
+    )
 
 
 def is_keras(names: set[str]) -> bool:
@@ -61,7 +70,9 @@ def is_keras(names: set[str]) -> bool:
 
 def _check_members(archive: ZipFile, members: dict[str, int], name: str) -> None:
     if "model.weights.h5" not in members:
-        raise NotAllowedFormat(f"{name!r} has no model.weights.h5", allowed="what model.save('model.keras') writes")
+        raise NotAllowedFormat(
+            f"{name!r} has no model.weights.h5", allowed="what model.save('model.keras') writes"
+        )
     try:
         with archive.open("model.weights.h5") as weights:
             magic = weights.read(8)
@@ -91,8 +102,7 @@ def _check_class(value: dict[str, Any], name: str) -> None:
     if isinstance(registered, str) and ">" in registered and not registered.startswith("keras"):
         raise _refused(name, registered, "it is a class of one's own")
     if said == "function" or (module == "builtins" and said not in _PLAIN):
-        if not (isinstance(module, str) and _FUNCTIONS.fullmatch(module)) or (module == "builtins" and said == "function"
-                                                                              and not _known_function(value)):  # fmt: skip
+        if not _is_own_function(value):
             raise _refused(name, f"{module}.{value.get('config')}", "it is a function of one's own")
         return
     if module is None and said.isidentifier():
@@ -105,10 +115,15 @@ def _check_class(value: dict[str, Any], name: str) -> None:
         raise _refused(name, said, "its vocabulary is a path")
 
 
-def _known_function(value: dict[str, Any]) -> bool:
-    """Keras writes its own functions as builtins with their bare name ("relu", "sparse_categorical_crossentropy")."""
-    config, registered = value.get("config"), value.get("registered_name")
-    return isinstance(config, str) and re.fullmatch(r"[a-z_0-9]+", config) is not None and registered == "function"
+def _is_own_function(value: dict[str, Any]) -> bool:
+    """Keras writes its own functions with their module, or as builtins with their bare name ("relu")."""
+    module, config = value.get("module"), value.get("config")
+    if not isinstance(module, str) or not _FUNCTIONS.fullmatch(module):
+        return False
+    if module != "builtins":
+        return True
+    bare = isinstance(config, str) and re.fullmatch(r"[a-z_0-9]+", config) is not None
+    return bare and value.get("registered_name") == "function" and value.get("class_name") == "function"
 
 
 def _refused(name: str, what: str, why: str) -> NotAllowedFormat:
@@ -134,10 +149,15 @@ def _input_shape(config: dict[str, Any]) -> Any:
 
 def _task(config: dict[str, Any], layers: list[str]) -> tuple[str | None, str]:
     shape = _input_shape(config)
-    image = isinstance(shape, list) and (len(shape) == 4 and shape[-1] in (1, 3, 4) or (len(shape) == 3 and shape[1] == shape[2] and shape[1] > 1))  # fmt: skip
+    image = isinstance(shape, list) and _is_image(shape)
     if image:
         return "image-classification", f"; its input has an image's shape {shape}"
     for layer, task in _LAYERS:
         if layer in layers:
             return task, f"; it has {layer} layers"
     return None, ""
+
+
+def _is_image(shape: list[int]) -> bool:
+    """[rows, height, width, channels], or a square without channels."""
+    return (len(shape) == 4 and shape[-1] in (1, 3, 4)) or (len(shape) == 3 and shape[1] == shape[2] > 1)

@@ -1,4 +1,5 @@
-"""ONNX (onnx/onnx, onnx.proto3): what the graph takes, gives and is made of, without reading its tensors' values."""
+"""ONNX (onnx/onnx, onnx.proto3): what the graph takes, gives and is made of, without reading its tensors'
+values."""
 
 import stat
 from pathlib import Path
@@ -12,8 +13,21 @@ from modelyard.trust.inspection.wire import Reader, Value
 
 DOMAINS: Final = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft", "ai.onnx.preview.training")
 _FOREIGN: Final = ("PyOp", "PythonOp", "PyCustomOp", "ExternalGraph")
-_KINDS: Final = {1: "FP32", 2: "UINT8", 3: "INT8", 4: "UINT16", 5: "INT16", 6: "INT32", 7: "INT64", 8: "BYTES", 9: "BOOL",
-                 10: "FP16", 11: "FP64", 12: "UINT32", 13: "UINT64"}  # fmt: skip
+_KINDS: Final = {
+    1: "FP32",
+    2: "UINT8",
+    3: "INT8",
+    4: "UINT16",
+    5: "INT16",
+    6: "INT32",
+    7: "INT64",
+    8: "BYTES",
+    9: "BOOL",
+    10: "FP16",
+    11: "FP64",
+    12: "UINT32",
+    13: "UINT64",
+}
 
 
 def inspect(path: Path, name: str) -> Inspection:
@@ -32,7 +46,11 @@ def is_onnx(path: Path, name: str) -> bool:
             reader, seen = Reader(name), set()
             for number, value in reader.fields(data):
                 seen.add(number)
-                if number > 25 or (number == 7 and isinstance(value, int)) or (number == 1 and not isinstance(value, int)):
+                if (
+                    number > 25
+                    or (number == 7 and isinstance(value, int))
+                    or (number == 1 and not isinstance(value, int))
+                ):
                     return False
                 if {1, 7} <= seen:
                     return True
@@ -80,12 +98,17 @@ class _Model:
                 came=foreign[:10],
                 allowed=[d or "ai.onnx" for d in DOMAINS],
             )
-        facts = {**self._facts, "nodes": self._nodes, "tensors": self._tensors, "external_files": sorted(self.external)}
+        facts = {
+            **self._facts,
+            "nodes": self._nodes,
+            "tensors": self._tensors,
+            "external_files": sorted(self.external),
+        }
         return Inspection(
             format="onnx",
             keep=(self._own, *sorted(self.external)) if self.external else (),
             facts=facts,
-            why=f"it is an ONNX graph of {self._nodes} nodes, by {self._facts.get('producer') or 'an unnamed exporter'}",
+            why=f"it is an ONNX graph of {self._nodes} nodes, by {self._facts.get('producer') or 'someone'}",
         )
 
     def _opset(self, data: memoryview) -> tuple[str, int]:
@@ -139,7 +162,8 @@ class _Model:
     def _tensor(self, data: memoryview) -> str:
         """Its name. Tensors outside the file are checked where they say they lie."""
         self._tensors += 1
-        name, external = "", {}
+        name = ""
+        external: dict[str, str] = {}
         for number, value in self._r.fields(data):
             if number == 8:
                 name = self._r.text(value)
@@ -166,10 +190,15 @@ class _Model:
             status, inside = None, False
         if status is None or not inside or not stat.S_ISREG(status.st_mode):
             raise NotAllowedFormat(
-                f"{self._name!r} has tensors in a file that is not beside it", came=location, allowed="files beside the model"
+                f"{self._name!r} has tensors in a file that is not beside it",
+                came=location,
+                allowed="files beside the model",
             )
         numbers = [said.get("offset", "0"), said.get("length", "0")]
-        if not all(n.isascii() and n.isdigit() and len(n) < 19 for n in numbers) or sum(map(int, numbers)) > status.st_size:
+        if (
+            not all(n.isascii() and n.isdigit() and len(n) < 19 for n in numbers)
+            or sum(map(int, numbers)) > status.st_size
+        ):
             raise Corrupt.because(self._name, "has tensors past the end of the file beside it", came=location)
         self.external[location] = status.st_size
 
@@ -189,7 +218,9 @@ class _Model:
             if number == 1:
                 spec["datatype"] = _KINDS.get(self._r.number(inner))
             elif number == 2:
-                spec["shape"] = [self._axis(d) for n, d in self._r.fields(self._r.message(inner)) if n == 1][:32]
+                spec["shape"] = [self._axis(d) for n, d in self._r.fields(self._r.message(inner)) if n == 1][
+                    :32
+                ]
 
     def _axis(self, value: Value) -> int:
         for number, inner in self._r.fields(self._r.message(value)):

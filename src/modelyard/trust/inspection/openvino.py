@@ -17,8 +17,8 @@ _PORTS: Final = {"Parameter": "inputs", "Result": "outputs"}
 def inspect(path: Path, name: str) -> Inspection:
     """`path` is the .xml; the .bin of the same name lies beside it, where there are constants.
 
-    Raises NotAllowedFormat for a DTD or entities and for operators of an extension, Corrupt for constants outside the
-    .bin.
+    Raises NotAllowedFormat for a DTD or entities and for operators of an extension, Corrupt for constants
+    outside the .bin.
     """
     weights = path.with_suffix(".bin")
     size = weights.stat().st_size if weights.is_file() and not weights.is_symlink() else 0
@@ -27,7 +27,9 @@ def inspect(path: Path, name: str) -> Inspection:
         raise TooLarge(f"the XML {name!r}", allowed=f"{_XML_BYTES:,} bytes")
     found.read(path)
     if not found.layers:
-        raise NotAllowedFormat(f"{name!r} is XML, and no OpenVINO model", allowed="an .xml that OpenVINO wrote")
+        raise NotAllowedFormat(
+            f"{name!r} is XML, and no OpenVINO model", allowed="an .xml that OpenVINO wrote"
+        )
     return Inspection(
         format="openvino",
         keep=(path.name, weights.name) if size else (path.name,),
@@ -49,7 +51,7 @@ class _Layers:
         self.ports: dict[str, list[str]] = {"inputs": [], "outputs": []}
 
     def read(self, path: Path) -> None:
-        parser = XMLPullParser(("start", "end"))
+        parser: XMLPullParser[Any] = XMLPullParser(("start", "end"))
         tail = b""
         try:
             with path.open("rb") as file:
@@ -62,10 +64,13 @@ class _Layers:
                 parser.close()
                 self._events(parser)
         except (ParseError, ValueError, LookupError, RecursionError) as error:
-            raise Corrupt.because(self._name, f"is no XML that can be read ({type(error).__name__})") from None
+            raise Corrupt.because(
+                self._name, f"is no XML that can be read ({type(error).__name__})"
+            ) from None
 
-    def _events(self, parser: XMLPullParser) -> None:
-        for event, element in parser.read_events():
+    def _events(self, parser: "XMLPullParser[Any]") -> None:
+        events: Any = parser.read_events()
+        for event, element in events:
             if not hasattr(element, "tag"):
                 continue
             if event == "start":
@@ -85,7 +90,9 @@ class _Layers:
         self.layers += 1
         kind, opset = str(element.get("type")), str(element.get("version"))
         if not _OPSET.fullmatch(opset) or kind == "TensorIteratorExtension":
-            raise NotAllowedFormat(f"{self._name!r} needs an operator of an extension", came=f"{opset}.{kind}")
+            raise NotAllowedFormat(
+                f"{self._name!r} needs an operator of an extension", came=f"{opset}.{kind}"
+            )
         if kind in _PORTS and len(self.ports[_PORTS[kind]]) < 50:
             self.ports[_PORTS[kind]].append(str(element.get("name"))[:100])
 

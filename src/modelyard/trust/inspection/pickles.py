@@ -17,11 +17,39 @@ from modelyard.trust.inspection.bounded import head_of
 HEAD_BYTES: Final = 256 << 10
 _MOST_OPCODES: Final = 20_000
 _SUFFIXES: Final = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt", ".dill", ".p", ".cloudpickle")
-_OTHERS: Final = (b"PK\x03\x04", b"GGUF", b"PAR1", b"\x89PNG", b"\x89HDF", b"\xff\xd8", b"\x1f\x8b", b"RIFF", b"OggS",
-                  b"ARROW1", b"\x93NUMPY", b"BZh", b"\xfd7zXZ", b"%PDF", b"{", b"<")  # fmt: skip
+_OTHERS: Final = (
+    b"PK\x03\x04",
+    b"GGUF",
+    b"PAR1",
+    b"\x89PNG",
+    b"\x89HDF",
+    b"\xff\xd8",
+    b"\x1f\x8b",
+    b"RIFF",
+    b"OggS",
+    b"ARROW1",
+    b"\x93NUMPY",
+    b"BZh",
+    b"\xfd7zXZ",
+    b"%PDF",
+    b"{",
+    b"<",
+)
 """What files of other kinds begin with: chance would make opcodes of some of them."""
 _CALLS: Final = frozenset(
-    {"GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4"}
+    {
+        "GLOBAL",
+        "STACK_GLOBAL",
+        "REDUCE",
+        "BUILD",
+        "INST",
+        "OBJ",
+        "NEWOBJ",
+        "NEWOBJ_EX",
+        "EXT1",
+        "EXT2",
+        "EXT4",
+    }
 )
 _NAMED: Final = re.compile(r"[A-Za-z_][\w.]* [A-Za-z_][\w.]*")
 _WAY: Final = {
@@ -125,7 +153,8 @@ def _opcodes(data: bytes) -> Iterator[tuple[Any, Any, int]]:
 
 
 def _binary(head: bytes, size: int) -> bool:
-    """A protocol was named. Data that begins so by chance comes to a byte that is no opcode, and has called nothing."""
+    """A protocol was named. Data that begins so by chance comes to a byte that is no opcode, and has called
+    nothing."""
     count, called, last = 0, False, ""
     for opcode, _, _ in _opcodes(head):
         count, last = count + 1, opcode.name
@@ -136,24 +165,32 @@ def _binary(head: bytes, size: int) -> bool:
 
 
 def _text(head: bytes, size: int) -> bool:
-    """Protocols 0 and 1 name none, and their opcodes are letters that tables of text begin with too: one is believed
-    when it comes to its end with a single object."""
-    depth, marks, called = 0, 0, False
+    """Protocols 0 and 1 name none, and their opcodes are letters that tables of text begin with too: one is
+    believed when it comes to its end with a single object."""
+    stack: list[bool] = []  # whether each entry is a mark
+    called = False
     for opcode, argument, place in _opcodes(head):
-        name = opcode.name
-        if name == "MARK":
-            marks += 1
-        elif pickletools.markobject in opcode.stack_before:
-            if marks == 0:
-                return False
-            marks, depth = marks - 1, 1 + (depth if name in ("APPENDS", "SETITEMS") else depth)
-        elif name != "STOP":
-            depth += len(opcode.stack_after) - len(opcode.stack_before)
-        if depth < 0:
+        if opcode.name in ("GLOBAL", "INST") and not _NAMED.fullmatch(str(argument)):
             return False
-        if name in ("GLOBAL", "INST") and not _NAMED.fullmatch(str(argument)):
+        if not _step(stack, opcode):
             return False
-        called = called or name in _CALLS - {"GLOBAL"}
-        if name == "STOP":
-            return depth >= 1 and (called or place + 1 >= size - 1)
+        called = called or opcode.name in _CALLS - {"GLOBAL"}
+        if opcode.name == "STOP":
+            return not stack and (called or place + 1 >= size - 1)
     return False
+
+
+def _step(stack: list[bool], opcode: Any) -> bool:
+    """What an opcode does to the depth of the stack; whether it could."""
+    taken = list(opcode.stack_before)
+    if pickletools.markobject in taken:
+        if True not in stack:
+            return False
+        while not stack.pop():
+            pass
+        taken = taken[: taken.index(pickletools.markobject)]
+    if len(taken) > len(stack) or any(stack[len(stack) - len(taken) :]):
+        return False
+    del stack[len(stack) - len(taken) :]
+    stack += [one is pickletools.markobject for one in opcode.stack_after]
+    return True

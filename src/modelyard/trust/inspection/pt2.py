@@ -1,9 +1,9 @@
 """`.pt2` archives (torch.export.save, PyTorch 2.13: torch/export/pt2_archive): a graph of PyTorch's own operators.
 
-Loading one is not safe by itself: torch unpickles weights that say so, evaluates symbolic expressions with sympy and
-looks operators up by their dotted names. So names and expressions are held against lists here. The example inputs that
-every archive carries are a small pickle of tensors, and torch.export.load asks for them: its opcodes are walked, and it
-may only name the functions that rebuild tensors.
+Loading one is not safe by itself: torch unpickles weights that say so, evaluates symbolic expressions with
+sympy and looks operators up by their dotted names. So names and expressions are held against lists here. The
+example inputs that every archive carries are a small pickle of tensors, and torch.export.load asks for them: its
+opcodes are walked, and it may only name the functions that rebuild tensors.
 """
 
 import ast
@@ -27,20 +27,87 @@ _TARGET: Final = re.compile(
     r"|_operator\.(add|sub|mul|floordiv|truediv|mod|pow|neg|pos|abs|eq|ne|lt|le|gt|ge|and_|or_|xor|not_|getitem|lshift|rshift)"
     r"|math\.\w+|torch\.(_)?sym_\w+|torch\._C\._(set_grad_enabled|enter_autocast|exit_autocast)|"
 )
-_REBUILT: Final = frozenset({
-    "collections OrderedDict", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_tensor_v3",
-    "torch._utils _rebuild_parameter", "torch._utils _rebuild_sparse_tensor", "torch Size", "torch device",
-    "torch.serialization _get_layout", "torch.storage UntypedStorage", "torch nn.parameter.Parameter",
-    *(f"torch {kind}Storage" for kind in ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte",
-                                          "Bool", "ComplexFloat", "ComplexDouble", "Untyped")),
-    *(f"torch {kind}" for kind in ("float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8",
-                                   "bool", "complex64", "complex128", "strided")),
-})  # fmt: skip
+_REBUILT: Final = frozenset(
+    {
+        "collections OrderedDict",
+        "torch._utils _rebuild_tensor_v2",
+        "torch._utils _rebuild_tensor_v3",
+        "torch._utils _rebuild_parameter",
+        "torch._utils _rebuild_sparse_tensor",
+        "torch Size",
+        "torch device",
+        "torch.serialization _get_layout",
+        "torch.storage UntypedStorage",
+        "torch nn.parameter.Parameter",
+        *(
+            f"torch {kind}Storage"
+            for kind in (
+                "Float",
+                "Double",
+                "Half",
+                "BFloat16",
+                "Long",
+                "Int",
+                "Short",
+                "Char",
+                "Byte",
+                "Bool",
+                "ComplexFloat",
+                "ComplexDouble",
+                "Untyped",
+            )
+        ),
+        *(
+            f"torch {kind}"
+            for kind in (
+                "float32",
+                "float64",
+                "float16",
+                "bfloat16",
+                "int64",
+                "int32",
+                "int16",
+                "int8",
+                "uint8",
+                "bool",
+                "complex64",
+                "complex128",
+                "strided",
+            )
+        ),
+    }
+)
 _EXPRESSION: Final = (
-    ast.Expression, ast.Call, ast.Name, ast.Load, ast.Constant, ast.keyword, ast.BinOp, ast.UnaryOp, ast.Compare, ast.BoolOp,
-    ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow, ast.USub, ast.UAdd, ast.And, ast.Or, ast.Not, ast.Eq,
-    ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Tuple,
-)  # fmt: skip
+    ast.Expression,
+    ast.Call,
+    ast.Name,
+    ast.Load,
+    ast.Constant,
+    ast.keyword,
+    ast.BinOp,
+    ast.UnaryOp,
+    ast.Compare,
+    ast.BoolOp,
+    ast.Add,
+    ast.Sub,
+    ast.Mult,
+    ast.Div,
+    ast.FloorDiv,
+    ast.Mod,
+    ast.Pow,
+    ast.USub,
+    ast.UAdd,
+    ast.And,
+    ast.Or,
+    ast.Not,
+    ast.Eq,
+    ast.NotEq,
+    ast.Lt,
+    ast.LtE,
+    ast.Gt,
+    ast.GtE,
+    ast.Tuple,
+)
 _GUARD: Final = (*_EXPRESSION, ast.Subscript, ast.Attribute, ast.In, ast.NotIn, ast.Is, ast.IsNot)
 _CALLED: Final = re.compile(
     r"Symbol|Integer|Float|Rational|Add|Mul|Pow|Max|Min|Mod|PythonMod|FloorDiv|CleanDiv|CeilDiv|ModularIndexing|TruncToInt|"
@@ -51,7 +118,8 @@ _LONGEST: Final = 5_000
 
 
 def inspect(path: Path, name: str) -> Inspection:
-    """Raises NotAllowedFormat for pickled weights, compiled code and names that are not PyTorch's operators, Corrupt."""
+    """Raises NotAllowedFormat for pickled weights, compiled code and names that are not PyTorch's operators,
+    Corrupt."""
     with open_zip(path, name) as archive:
         members = {i.filename: i for i in zip_members(archive)}
         root = next((m.rpartition("archive_format")[0] for m in members if m.endswith("archive_format")), "")
@@ -80,7 +148,9 @@ def _check_members(archive: ZipFile, root: str, members: list[str], name: str) -
         if re.fullmatch(r"data/sample_inputs/[\w.-]+\.pt", member):
             _check_sample(read_member(archive, root + member, name, _SAMPLE_BYTES), f"{name}: {member}")
         elif re.fullmatch(r"data/(weights|constants)/[\w.-]+_config\.json", member):
-            _check_payloads(read_object(read_member(archive, root + member, name, JSON_BYTES), name), f"{name}: {member}")
+            _check_payloads(
+                read_object(read_member(archive, root + member, name, JSON_BYTES), name), f"{name}: {member}"
+            )
         elif not re.fullmatch(
             r"archive_format|archive_version|version|byteorder|\.data/[\w.-]+|\.format_version|\.storage_alignment"
             r"|models/[\w.-]+\.json|data/weights/weight_\d+|data/constants/tensor_\d+|extra/[\w.-]+",
@@ -122,7 +192,9 @@ def _check_program(program: dict[str, Any], name: str) -> int:
         if "target" in value and "inputs" in value and "outputs" in value:
             nodes += 1
             if not isinstance(value["target"], str) or not _TARGET.fullmatch(value["target"]):
-                raise NotAllowedFormat(f"{name!r} calls what is none of PyTorch's operators", came=value["target"])
+                raise NotAllowedFormat(
+                    f"{name!r} calls what is none of PyTorch's operators", came=value["target"]
+                )
         if "expr_str" in value:
             _check_expression(value["expr_str"], _EXPRESSION, name)
         if any(key in value for key in ("as_custom_obj", "custom_obj")):
@@ -148,7 +220,13 @@ def _check_expression(text: Any, allowed: tuple[type[ast.AST], ...], name: str) 
             raise bad
         if isinstance(node, ast.Call) and not _may_call(node.func):
             raise bad
-        if isinstance(node, ast.Attribute) and node.attr not in ("size", "shape", "stride", "storage_offset", "dtype"):
+        if isinstance(node, ast.Attribute) and node.attr not in (
+            "size",
+            "shape",
+            "stride",
+            "storage_offset",
+            "dtype",
+        ):
             raise bad
         if isinstance(node, ast.Name) and node.id.startswith("__"):
             raise bad

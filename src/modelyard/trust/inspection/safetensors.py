@@ -47,7 +47,12 @@ def is_safetensors(head: bytes, size: int) -> bool:
 def _tensor(key: str, value: Any, name: str) -> tuple[int, int, int]:
     """Its first byte, the byte after its last, and how many elements it has."""
     whole = isinstance(value, dict) and set(value) == {"dtype", "shape", "data_offsets"}
-    if not whole or value["dtype"] not in _BITS or not _numbers(value["shape"]) or not _numbers(value["data_offsets"]):
+    if (
+        not whole
+        or value["dtype"] not in _BITS
+        or not _numbers(value["shape"])
+        or not _numbers(value["data_offsets"])
+    ):
         raise Corrupt.because(name, "has a tensor that is described wrongly", came=key[:100])
     if len(value["data_offsets"]) != 2 or len(value["shape"]) > 64:
         raise Corrupt.because(name, "has a tensor that is described wrongly", came=key[:100])
@@ -70,7 +75,11 @@ def _check_places(tensors: list[tuple[int, int, int]], space: int, name: str) ->
     place = 0
     for start, end, _ in tensors:
         if start != place or end < start:
-            raise Corrupt.because(name, "has tensors that overlap or leave a hole", came=f"at byte {min(start, place)}")
+            raise Corrupt.because(
+                name, "has tensors that overlap or leave a hole", came=f"at byte {min(start, place)}"
+            )
         place = end
     if place != space:
-        raise Corrupt.because(name, "has tensors that do not fill it", came=f"{place:,} bytes", allowed=f"{space:,}")
+        raise Corrupt.because(
+            name, "has tensors that do not fill it", came=f"{place:,} bytes", allowed=f"{space:,}"
+        )

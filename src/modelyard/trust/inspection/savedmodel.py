@@ -39,7 +39,8 @@ def inspect(folder: Path, name: str) -> Inspection:
         raise NotAllowedFormat(
             f"{name!r} has operators that reach for files, code or the network",
             came=refused[:10],
-            allowed="a graph that computes; or export it to ONNX: python -m tf2onnx.convert --saved-model DIR --output model.onnx",
+            allowed="a graph that computes; or export it to ONNX: "
+            "python -m tf2onnx.convert --saved-model DIR --output model.onnx",
         )
     if found.prints_to_file:
         raise NotAllowedFormat(f"{name!r} has a PrintV2 that writes a file")
@@ -60,7 +61,8 @@ def inspect(folder: Path, name: str) -> Inspection:
 
 
 class _Graphs:
-    """Field numbers are those of saved_model.proto, meta_graph.proto, graph.proto, function.proto, node_def.proto."""
+    """Field numbers are those of saved_model.proto, meta_graph.proto, graph.proto, function.proto,
+    node_def.proto."""
 
     def __init__(self, reader: Reader) -> None:
         self._r = reader
@@ -106,7 +108,9 @@ class _Graphs:
             self.prints_to_file = True
 
     def _strings(self, data: memoryview, wanted: int) -> list[str]:
-        return [self._r.text(v)[:100] for n, v in self._r.fields(data) if n == wanted and not isinstance(v, int)]
+        return [
+            self._r.text(v)[:100] for n, v in self._r.fields(data) if n == wanted and not isinstance(v, int)
+        ]
 
 
 def _check_variables(folder: Path, name: str) -> None:

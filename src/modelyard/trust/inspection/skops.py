@@ -1,5 +1,6 @@
 """skops files (skops-dev/skops, io): schema.json names every class that would be built; only types of scikit-learn,
-NumPy and SciPy that hold no code are let through. skops itself holds them against its own list again when it opens one.
+NumPy and SciPy that hold no code are let through. skops itself holds them against its own list again when it
+opens one.
 """
 
 import re
@@ -12,21 +13,70 @@ from modelyard.trust.inspection.bounded import read_object, walk
 from modelyard.trust.inspection.contract import JSON_BYTES, Inspection
 from modelyard.trust.inspection.pickles import holds_objects, pickled
 
-_BUILTINS: Final = frozenset({"int", "float", "str", "bool", "list", "dict", "tuple", "set", "slice", "bytes", "bytearray",
-                              "complex", "NoneType", "type", "object"})  # fmt: skip
-_LOADERS: Final = frozenset({
-    "DictNode", "DefaultDictNode", "ListNode", "SetNode", "TupleNode", "FunctionNode", "TypeNode", "SliceNode",
-    "ObjectNode", "JsonNode", "BytesNode", "BytearrayNode", "NdArrayNode", "MaskedArrayNode", "RandomStateNode",
-    "RandomGeneratorNode", "DTypeNode", "SparseMatrixNode", "TreeNode", "LossNode", "CachedNode",
-    "_DictWithDeprecatedKeysNode", "SGDNode", "ConstructorFromReduceNode", "ReduceNode",
-})  # fmt: skip
+_BUILTINS: Final = frozenset(
+    {
+        "int",
+        "float",
+        "str",
+        "bool",
+        "list",
+        "dict",
+        "tuple",
+        "set",
+        "slice",
+        "bytes",
+        "bytearray",
+        "complex",
+        "NoneType",
+        "type",
+        "object",
+    }
+)
+_LOADERS: Final = frozenset(
+    {
+        "DictNode",
+        "DefaultDictNode",
+        "ListNode",
+        "SetNode",
+        "TupleNode",
+        "FunctionNode",
+        "TypeNode",
+        "SliceNode",
+        "ObjectNode",
+        "JsonNode",
+        "BytesNode",
+        "BytearrayNode",
+        "NdArrayNode",
+        "MaskedArrayNode",
+        "RandomStateNode",
+        "RandomGeneratorNode",
+        "DTypeNode",
+        "SparseMatrixNode",
+        "TreeNode",
+        "LossNode",
+        "CachedNode",
+        "_DictWithDeprecatedKeysNode",
+        "SGDNode",
+        "ConstructorFromReduceNode",
+        "ReduceNode",
+    }
+)
 """PartialNode, MethodNode and OperatorFuncNode call what they name, and are not among them."""
-_SKLEARN: Final = re.compile(r"sklearn\.(?!externals|datasets|tests|utils\._test|utils\.estimator_checks)[\w.]+")
+_SKLEARN: Final = re.compile(
+    r"sklearn\.(?!externals|datasets|tests|utils\._test|utils\.estimator_checks)[\w.]+"
+)
 _NUMERIC: Final = re.compile(r"(numpy|scipy)(\.(random|dtypes|sparse|special|core|_core|ma|stats))?(\.\w+)*")
 _WAY: Final = "estimators, pipelines and transformers of scikit-learn; other libraries' through ONNX"
-_TASKS: Final = (("Classifier", "tabular-classification"), ("Regress", "tabular-regression"), ("SVC", "tabular-classification"),
-                 ("SVR", "tabular-regression"), ("Ridge", "tabular-regression"), ("Lasso", "tabular-regression"),
-                 ("NB", "tabular-classification"), ("KMeans", None))  # fmt: skip
+_TASKS: Final = (
+    ("Classifier", "tabular-classification"),
+    ("Regress", "tabular-regression"),
+    ("SVC", "tabular-classification"),
+    ("SVR", "tabular-regression"),
+    ("Ridge", "tabular-regression"),
+    ("Lasso", "tabular-regression"),
+    ("NB", "tabular-classification"),
+    ("KMeans", None),
+)
 
 
 def inspect(path: Path, name: str) -> Inspection:
@@ -42,7 +92,10 @@ def inspect(path: Path, name: str) -> Inspection:
     types = _types(schema, name)
     estimator = str(schema.get("__class__"))[:100]
     final = _final(schema)
-    task = next((task for part, task in _TASKS if part in final), "tabular-classification" if "Logistic" in final else None)
+    task = next(
+        (task for part, task in _TASKS if part in final),
+        "tabular-classification" if "Logistic" in final else None,
+    )
     facts = {
         "class": f"{schema.get('__module__')}.{estimator}"[:200],
         "estimator": final,
@@ -73,15 +126,22 @@ def _check(value: dict[str, Any], name: str) -> str:
         raise Corrupt.because(name, "has a schema that cannot be read")
     kind = f"{module}.{cls}"
     if loader not in _LOADERS:
-        raise NotAllowedFormat(f"{name!r} holds something that runs code: {kind[:100]!r}", came=loader, allowed=_WAY)
+        raise NotAllowedFormat(
+            f"{name!r} holds something that runs code: {kind[:100]!r}", came=loader, allowed=_WAY
+        )
     if not _trusted(str(module), str(cls), str(loader)):
         raise NotAllowedFormat(f"{name!r} holds a type that is not trusted", came=kind, allowed=_WAY)
     return kind
 
 
 def _trusted(module: str, cls: str, loader: str) -> bool:
-    if loader == "FunctionNode":  # ufuncs; any other function would be called with data of the file's choosing
-        return re.fullmatch(r"numpy(\._?core\.\w+)?|scipy\.special(\.\w+)*", module) is not None and cls.isidentifier()
+    if (
+        loader == "FunctionNode"
+    ):  # ufuncs; any other function would be called with data of the file's choosing
+        return (
+            re.fullmatch(r"numpy(\._?core\.\w+)?|scipy\.special(\.\w+)*", module) is not None
+            and cls.isidentifier()
+        )
     if not all(part.isidentifier() for part in cls.split(".")):
         return False
     if module == "builtins":

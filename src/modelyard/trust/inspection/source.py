@@ -31,20 +31,22 @@ _SUFFIXES: Final = {".onnx": "onnx", ".keras": "keras", ".gguf": "gguf", ".skops
                     ".xml": "openvino", ".safetensors": "safetensors"}  # fmt: skip
 FORMATS: Final = (*dict.fromkeys(_SUFFIXES.values()), "savedmodel")
 ALLOWED: Final = (
-    "ONNX, Keras (.keras), SavedModel, safetensors with config.json, GGUF, skops, PyTorch's .pt2, OpenVINO, a zip or"
-    " tar.gz of one, a bundle of yard models export"
+    "ONNX, Keras (.keras), SavedModel, safetensors with config.json, GGUF, skops, PyTorch's .pt2, "
+    "OpenVINO, a zip or tar.gz of one, a bundle of yard models export"
 )
 
 _Inspect = Callable[[Path, str], Inspection]
 
 
-def inspect(path: Path, name: str | None = None, *, unpack: Path | None = None, wanted: str | None = None) -> Inspection:
+def inspect(
+    path: Path, name: str | None = None, *, unpack: Path | None = None, wanted: str | None = None
+) -> Inspection:
     """Find out what model lies at `path`, a file or a folder.
 
     Args:
         name: what its owner calls it, for messages.
-        unpack: an empty folder for what is in an archive; without it, an archive's directory and the beginning of its
-            members are looked at, and the answer's format is "archive".
+        unpack: an empty folder for what is in an archive; without it, an archive's directory and the beginning
+            of its members are looked at, and the answer's format is "archive".
         wanted: which format to look for in a folder that holds several.
 
     Raises:
@@ -105,7 +107,11 @@ def _inspect_zip(path: Path, name: str, unpack: Path | None, wanted: str | None)
         names = {i.filename for i in members}
     if not names:
         raise InvalidInput(f"{name!r} is an empty zip")
-    for known, reader in ((keras.is_keras, keras.inspect), (skops.is_skops, skops.inspect), (pt2.is_pt2, pt2.inspect)):
+    for known, reader in (
+        (keras.is_keras, keras.inspect),
+        (skops.is_skops, skops.inspect),
+        (pt2.is_pt2, pt2.inspect),
+    ):
         if known(names):
             return reader(path, name)
     if BUNDLE_NAME in names and unpack is None:
@@ -144,7 +150,9 @@ def _inspect_folder(folder: Path, name: str, wanted: str | None) -> Inspection:
         pickles.refuse_name(file)
         pickles.refuse_pickle(folder / file, file)
     if BUNDLE_NAME in files:
-        return Inspection(format="bundle", files=len(files), bytes=sum(files.values()), why=f"it holds {BUNDLE_NAME}")
+        return Inspection(
+            format="bundle", files=len(files), bytes=sum(files.values()), why=f"it holds {BUNDLE_NAME}"
+        )
     found = _model_in(folder, name, files, wanted)
     base = folder / found.entry
     kept = [base / k for k in found.keep] or [base]
@@ -159,7 +167,11 @@ def _model_in(folder: Path, name: str, files: dict[str, int], wanted: str | None
     if wanted in (None, "safetensors"):
         for file in _named(files, "config.json"):
             place = file.rpartition("/")[0]
-            inside = [f.removeprefix(f"{place}/") if place else f for f in files if not place or f.startswith(f"{place}/")]
+            inside = [
+                f.removeprefix(f"{place}/") if place else f
+                for f in files
+                if not place or f.startswith(f"{place}/")
+            ]
             if any(f.endswith(".safetensors") for f in inside):
                 return _below(file, huggingface.inspect(folder / place, name, inside))
     return _single(folder, name, files, wanted)
@@ -176,7 +188,9 @@ def _named(files: dict[str, int], name: str) -> list[str]:
 
 def _single(folder: Path, name: str, files: dict[str, int], wanted: str | None) -> Inspection:
     """The one model file that a folder holds."""
-    kinds = {f: kind for f in files if (kind := _SUFFIXES.get(Path(f).suffix.lower())) and kind == (wanted or kind)}
+    kinds = {
+        f: kind for f in files if (kind := _SUFFIXES.get(Path(f).suffix.lower())) and kind == (wanted or kind)
+    }
     if not kinds:
         raise _nothing(name, files, wanted)
     if len(kinds) > 1:
@@ -216,7 +230,9 @@ def _files(folder: Path, name: str) -> dict[str, int]:
         if stat.S_ISDIR(status.st_mode):
             continue
         if not stat.S_ISREG(status.st_mode):
-            raise NotAllowedFormat(f"{file!r} in {name!r} is a link or a device", allowed="plain files and folders")
+            raise NotAllowedFormat(
+                f"{file!r} in {name!r} is a link or a device", allowed="plain files and folders"
+            )
         found[file] = status.st_size
         if len(found) > MAX_FILES:
             raise TooLarge(f"{name!r} holds too many files", allowed=MAX_FILES)

@@ -21,6 +21,8 @@ its machine, date and seed. Timings vary from machine to machine: compare what s
 | training speed | `python benchmarks/training_speed.py` | dataset-fashion-mnist |
 | adding 1 GB of Parquet | `python benchmarks/ingest.py` | 2 GB of disk |
 | start-up and size | `python benchmarks/startup.py` | |
+| scripts of any framework | `python benchmarks/scripts.py` | the extra `tensorflow`, palmerpenguins |
+| importing 2 GiB | `python benchmarks/importing.py` | 10 GB of disk |
 """
 
 
@@ -109,12 +111,59 @@ def startup(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def scripts(result: dict[str, Any]) -> str:
+    over, points = result["overhead_s"], result["metrics_s"]
+    limit = result["to_answer_limit"]
+    lines = ["## Bringing one's own scripts", "", "| what | found | goal | |", "|---|---|---|---|"]
+    rows = [
+        (
+            f"a run beside the same script by hand ({over['by_hand']:.2f} s), s more (median)",
+            over["median"],
+            over["limit"],
+        ),
+        (
+            f"{points['points']:,} calls of `log_metrics`, s of the script (median)",
+            points["median"],
+            points["limit"],
+        ),
+    ]
+    rows += [
+        (f"from `log_model` to a served answer, `{name}.py`, s", found["answered"], limit)
+        for name, found in sorted(result["to_answer_s"].items())
+    ]
+    return "\n".join(
+        [*lines, *(f"| {what} | {v:.3g} | under {most} | {_verdict(v < most)} |" for what, v, most in rows)]
+    )
+
+
+def importing(result: dict[str, Any]) -> str:
+    share, least = result["median_share_of_copy"], result["least_share_of_copy"]
+    peak = max(result["peak_rss_bytes"].values())
+    lines = [
+        "## Importing a model",
+        "",
+        f"A model of {result['model_bytes'] / 2**30:.0f} GiB, over HTTP, to a version.",
+        "",
+    ]
+    lines += ["| what | found | goal | |", "|---|---|---|---|"]
+    lines.append(
+        f"| speed, times that of copying the file | {share:.2f} | at least {least} | {_verdict(share >= least)} |"
+    )
+    most = result["limit_rss_bytes"]
+    lines.append(
+        f"| peak RSS of any process of ours, MB | {peak / 1e6:.0f} | under {most / 1e6:.0f} | {_verdict(peak < most)} |"
+    )
+    return "\n".join(lines)
+
+
 SECTIONS = {
     "serving": serving,
     "accuracy": accuracy,
     "training_speed": training_speed,
     "ingest": ingest,
     "startup": startup,
+    "scripts": scripts,
+    "importing": importing,
 }
 
 

@@ -33,6 +33,7 @@ modelyard.params()  # the run is open
 start = time.perf_counter()
 for step in range({POINTS}):
     modelyard.log_metrics({{"loss": 1.0 / (step + 1)}}, step=step)
+modelyard.end_run()  # what waits is sent
 modelyard.log_summary(calls=time.perf_counter() - start)
 """
 STAMPED = """
@@ -79,7 +80,7 @@ def overhead(yard: modelyard.Client, folder: Path, rounds: int) -> dict[str, Any
 
 
 def metrics(yard: modelyard.Client, folder: Path, rounds: int) -> dict[str, Any]:
-    """What 10,000 calls cost the script, and that every point has arrived when the run has ended."""
+    """What 10,000 calls and sending them cost the script; every point has arrived when the run has ended."""
     script = folder / "metrics.py"
     script.write_text(METRICS)
     calls = []

@@ -45,7 +45,13 @@ def run_script(text: str, url: str, key: str, folder: Path, **environment: str) 
     """What a user's script prints; `MLFLOW_TRACKING_URI` and the token are in its environment."""
     script = folder / "train.py"
     script.write_text(text)
-    whole = {**os.environ, **ENVIRONMENT, "MLFLOW_TRACKING_URI": url, "MLFLOW_TRACKING_TOKEN": key, **environment}
+    whole = {
+        **os.environ,
+        **ENVIRONMENT,
+        "MLFLOW_TRACKING_URI": url,
+        "MLFLOW_TRACKING_TOKEN": key,
+        **environment,
+    }
     done = subprocess.run([sys.executable, str(script)], env=whole, cwd=folder, capture_output=True, text=True,
                           timeout=150)  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -42,4 +42,7 @@ def test_sources_on_the_hub() -> None:
 
 def test_only_what_was_said_is_sent() -> None:
     assert ImportOptions(task="tensors", labels=("a",), scale=255.0).to_dict() == {
-        "task": "tensors", "labels": ["a"], "scale": 255.0}  # fmt: skip
+        "task": "tensors",
+        "labels": ["a"],
+        "scale": 255.0,
+    }

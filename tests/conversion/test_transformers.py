@@ -445,8 +445,6 @@ def test_every_way_of_pooling(mode: str) -> None:
             mask[k, kept] = 1
             rows.append(vectors[k : k + 1, kept])
         pool = text_nets._POOLS[text_nets.MODES[mode]]
-        if mode == "pooling_mode_weightedmean_tokens" and side == "left":
-            continue  # its weights are places in the padded row
         alone = torch.cat([pool(row, torch.ones(1, row.shape[1], dtype=torch.int64)) for row in rows])
         torch.testing.assert_close(pool(vectors, mask), alone)
 
@@ -490,6 +488,26 @@ def test_minilm_is_served_as_it_is(tmp_path: Path) -> None:
     found = answered(tmp_path / "p", texts)["embedding"]
     assert least_cosine(found, mean(network, made, texts)) >= 0.9999
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-5)
+
+
+def test_a_sentence_transformer_answers_as_it_does_itself(tmp_path: Path) -> None:
+    """By its own `encode`, for the folder as its older versions wrote it and for the object."""
+    library = pytest.importorskip("sentence_transformers")
+    modes = {
+        "pooling_mode_mean_tokens": True,
+        "pooling_mode_cls_token": True,
+        "pooling_mode_weightedmean_tokens": True,
+    }
+    source = sentence_folder(tmp_path / "s", modes, dense=False, normalize=True)
+    (source / "config_sentence_transformers.json").write_text(json.dumps({"prompts": {"query": "query: "}}))
+    model = library.SentenceTransformer(str(source), device="cpu")
+    expected = model.encode(TEXTS, show_progress_bar=False)
+    live = packaged(model, tmp_path / "live")
+    saved_one = conversion.package_file(source, "safetensors", tmp_path / "saved")
+    for made, out in ((live, tmp_path / "live"), (saved_one, tmp_path / "saved")):
+        assert made.manifest.preprocessing["width"] == 96
+        assert any("prompts are not put before texts" in note for note in made.notes)
+        np.testing.assert_allclose(answered(out, TEXTS)["embedding"], expected, atol=1e-5)
 
 
 def test_a_package_says_all_that_it_needs(classified: Path) -> None:

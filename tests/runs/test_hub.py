@@ -12,8 +12,18 @@ def test_names() -> None:
             split(bad)
 
 
-FILES = ["README.md", "config.json", "model.safetensors", "modeling_x.py", "pytorch_model.bin", "tf_model.h5",
-         "tokenizer.json", "vocab.txt", "onnx/model.onnx", "training_args.bin"]  # fmt: skip
+FILES = [
+    "README.md",
+    "config.json",
+    "model.safetensors",
+    "modeling_x.py",
+    "pytorch_model.bin",
+    "tf_model.h5",
+    "tokenizer.json",
+    "vocab.txt",
+    "onnx/model.onnx",
+    "training_args.bin",
+]
 
 
 def test_what_is_fetched_has_no_code_and_no_pickle_in_it() -> None:

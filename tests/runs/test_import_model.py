@@ -53,8 +53,11 @@ def test_onnx_becomes_a_package_that_opens(tmp_path: Path, onnx: bytes) -> None:
 
 
 def test_what_one_says_counts_more_than_what_is_guessed(tmp_path: Path, onnx: bytes) -> None:
-    made = context(tmp_path, {"model.onnx": onnx}, options={
-        "task": "tabular-classification", "columns": ["a", "b"], "labels": ["x", "y", "z"]})  # fmt: skip
+    made = context(
+        tmp_path,
+        {"model.onnx": onnx},
+        options={"task": "tabular-classification", "columns": ["a", "b"], "labels": ["x", "y", "z"]},
+    )
     outcome = run(made)
     assert outcome.summary["task"] == "tabular-classification"
     manifest = packages.read(made.outputs / "package")

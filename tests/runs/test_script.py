@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -318,3 +318,26 @@ modelyard.log_model(Ridge().fit(x, y), name="second", task="tabular-regression",
     first, second = (packages.read(run.outputs / "models" / name) for name in ("first", "second"))
     assert (list(first.formats), first.requirements) == (["skops"], environments.digest("yardsmall==1.0"))
     assert (list(second.formats), second.requirements) == (["onnx"], msgspec.UNSET)
+
+
+def test_a_script_ends_with_the_process_that_watches_it(tmp_path: Path) -> None:
+    code = "import time\nprint('ready', flush=True)\nwhile True: time.sleep(1)"
+    run = Scripted(tmp_path, code)
+    child = run.start()
+    wait_until(lambda: "ready" in run.log.read_text(), 60, "the script")
+    assert processes_of(run)
+    child.kill()
+    child.wait(timeout=30)
+    wait_until(lambda: not processes_of(run), 10, "the script's end")
+
+
+def processes_of(run: Scripted) -> list[str]:
+    """Command lines of this run's script, wherever they run."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with suppress(OSError):
+                line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                if str(run.root / "attempt-1" / "work" / "work.py") in line:
+                    found.append(line)
+    return found

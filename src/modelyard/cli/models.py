@@ -251,11 +251,15 @@ def _version_faces(raw: dict[str, Any]) -> list[Any]:
                 ("model", f"{raw['name']}:{raw['version']}"),
                 ("task", raw.get("task") or manifest.get("task")),
                 ("net", net.get("name")),
+                ("made by", net.get("framework")),
+                ("served as", ", ".join(manifest.get("formats") or {})),
+                ("not deployable", manifest.get("refusal")),
                 ("figures", figures(raw.get("summary") or {})),
                 ("labels", manifest.get("labels")),
                 ("reports", [r.get("id", r) if isinstance(r, dict) else r for r in raw.get("reports") or ()]),
                 ("digest", raw.get("digest")),
                 ("made", when(raw.get("created_at"))),
             ]
-        )
+        ),
+        *(f"note: {note}" for note in manifest.get("notes") or ()),
     ]

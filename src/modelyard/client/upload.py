@@ -23,6 +23,7 @@ _PART = 1 << 20
 _REQUEST: Final = 256 << 20  # bytes of one part: a restart of control costs at most the reading of one
 _TIMEOUT = 3600.0
 _PATIENCE: Final = 60.0  # seconds without a byte that was taken
+_PARTING: Final = 3.0  # seconds for control to be told of an upload that is given up
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 2.0
 
 
@@ -114,10 +115,15 @@ class _Parts:
         """Control forgets an upload that nobody goes on with after a day; sooner where it can be told."""
         if isinstance(error, Unavailable | NotFound):
             return
-        try:
-            self._transport.send(Request(method="DELETE", path=where))
-        except ModelyardError:
-            return
+        deadline = time.monotonic() + _PARTING
+        while time.monotonic() < deadline:
+            try:
+                self._transport.send(Request(method="DELETE", path=where))
+                return
+            except Conflict:  # the part that broke off is still being read
+                time.sleep(_FIRST_PAUSE)
+            except ModelyardError:
+                return
 
 
 def _read(path: Path, start: int, length: int, size: int, name: str, progress: Progress) -> Iterator[bytes]:

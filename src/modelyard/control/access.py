@@ -12,7 +12,8 @@ OPEN: Final = frozenset({"/api/v1/health", "/openapi.json", "/version"})
 JSON_BYTES: Final = 1 << 20
 TRACKED_BYTES: Final = 4 << 20  # a batch of metrics, the profile of a data set
 _STREAMED: Final = re.compile(
-    r"/api/2\.0/mlflow-artifacts/artifacts/.+|/api/v1/runs/[^/]+/artifacts/.+|/api/v1/uploads/sessions/[^/]+"
+    r"/api/2\.0/mlflow-artifacts/artifacts/.+|/api/v1/runs/[^/]+/artifacts/.+|/api/v1/uploads/sessions/[^/]+",
+    re.DOTALL,
 )
 _TRACKED: Final = re.compile(r"/api/v1/runs/(external|[^/]+/(metrics|end|artifacts(/.+)?))")
 

@@ -10,6 +10,8 @@ FRAMEWORKS: Final[dict[str, str]] = {
     "onnx.onnx_ml_pb2.ModelProto": "modelyard.conversion.onnx",
     "transformers.modeling_utils.PreTrainedModel": "modelyard.conversion.transformers",
     "transformers.pipelines.base.Pipeline": "modelyard.conversion.transformers",
+    "sentence_transformers.sentence_transformer.model.SentenceTransformer": "modelyard.conversion.transformers",
+    "sentence_transformers.SentenceTransformer.SentenceTransformer": "modelyard.conversion.transformers",
     "keras.src.models.model.Model": "modelyard.conversion.keras",
     "tensorflow.python.module.module.Module": "modelyard.conversion.tensorflow",
     "tensorflow.python.trackable.base.Trackable": "modelyard.conversion.tensorflow",

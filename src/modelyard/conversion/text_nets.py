@@ -12,18 +12,15 @@ from typing import Any, Final
 from modelyard.errors import InvalidInput
 
 MODES: Final = {
-    "pooling_mode_mean_tokens": "mean",
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
-    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len",
-    "pooling_mode_weightedmean_tokens": "weighted_mean",
-    "pooling_mode_lasttoken": "last",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
 }
-_NAMED: Final = {
-    "lasttoken": "last",
-    "weightedmean": "weighted_mean",
-    "mean_sqrt_len_tokens": "mean_sqrt_len",
-}
+"""As sentence-transformers wrote them before its version 6, and names them since; several are put side by side in
+this order."""
 _CLASSES: Final = {"Transformer", "Pooling", "Dense", "Normalize"}
 _ACTIVATIONS: Final = {"Tanh": "tanh", "Identity": "", "ReLU": "relu", "GELU": "gelu", "Sigmoid": "sigmoid"}
 
@@ -36,12 +33,14 @@ class Sentence:
     dense      folders of linear layers, in order, with the name of their activation
     normalize  whether the vector has length 1
     most       tokens of the longest text, or None
+    notes      what is not done as its maker does it
     """
 
     modes: tuple[str, ...] = ("mean",)
     dense: tuple[tuple[Path, str], ...] = ()
     normalize: bool = False
     most: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 def sentence_of(folder: Path) -> Sentence | None:
@@ -66,7 +65,23 @@ def sentence_of(folder: Path) -> Sentence | None:
         normalize = normalize or kind == "Normalize"
     said = _read(folder / "sentence_bert_config.json")
     most = said.get("max_seq_length") if isinstance(said, dict) else None
-    return Sentence(modes=modes, dense=tuple(dense), normalize=normalize, most=most if _whole(most) else None)
+    return Sentence(
+        modes=modes,
+        dense=tuple(dense),
+        normalize=normalize,
+        most=most if _whole(most) else None,
+        notes=_prompts(_read(folder / "config_sentence_transformers.json")),
+    )
+
+
+def _prompts(config: Any) -> tuple[str, ...]:
+    """What to say of prompts: callers send them themselves."""
+    prompts = config.get("prompts") if isinstance(config, dict) else None
+    named = {str(k): str(v) for k, v in prompts.items() if v} if isinstance(prompts, dict) else {}
+    if not named:
+        return ()
+    shown = ", ".join(f"{name}: {text!r}" for name, text in list(named.items())[:5])
+    return (f"its prompts are not put before texts by themselves, send them along ({shown[:200]})",)
 
 
 def _inside(path: Any) -> str:
@@ -87,12 +102,13 @@ def _read(path: Path) -> Any:
 
 def _modes(config: Any) -> tuple[str, ...]:
     given = config if isinstance(config, dict) else {}
-    chosen = [mode for key, mode in MODES.items() if given.get(key)]
-    if isinstance(named := given.get("pooling_mode"), str):  # as sentence-transformers 5 writes it
-        chosen = [_NAMED.get(named, named)]
+    named = given.get("pooling_mode", [mode for key, mode in MODES.items() if given.get(key)])
+    chosen = tuple(map(str, named if isinstance(named, list) else [named]))
     if not chosen or not set(chosen) <= set(MODES.values()):
-        raise InvalidInput("the pooling is not known", came=chosen or config, allowed=sorted(MODES.values()))
-    return tuple(chosen)
+        raise InvalidInput(
+            "the pooling is not known", came=list(chosen) or config, allowed=sorted(MODES.values())
+        )
+    return chosen
 
 
 def _activation(config: Any) -> str:
@@ -181,9 +197,11 @@ def _mean_sqrt_len(tokens: Any, mask: Any) -> Any:
 
 
 def _weighted_mean(tokens: Any, mask: Any) -> Any:
+    """Each token by its place, counted from the first that is no padding."""
     import torch
 
     places = torch.arange(1, tokens.shape[1] + 1, device=tokens.device, dtype=tokens.dtype).reshape(1, -1, 1)
+    places = places - mask.argmax(dim=1).reshape(-1, 1, 1).to(tokens.dtype)
     spread = _spread(mask, tokens) * places
     return (tokens * spread).sum(1) / spread.sum(1).clamp(min=1e-9)
 
@@ -214,10 +232,10 @@ def _max(tokens: Any, mask: Any) -> Any:
 
 
 _POOLS: Final[dict[str, Any]] = {
-    "mean": _mean,
-    "mean_sqrt_len": _mean_sqrt_len,
-    "weighted_mean": _weighted_mean,
     "cls": _first,
-    "last": _last,
     "max": _max,
+    "mean": _mean,
+    "mean_sqrt_len_tokens": _mean_sqrt_len,
+    "weightedmean": _weighted_mean,
+    "lasttoken": _last,
 }

@@ -4,21 +4,20 @@ Sources: transformers, "Auto Classes", "Export to ONNX"; torch.onnx.export and t
 No code of a model's own repository is ever imported: `trust_remote_code` is off and weights are safetensors alone.
 """
 
-import contextlib
 import copy
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from modelyard.conversion import text_export, text_nets, tokens
 from modelyard.conversion.contract import Form, Job, Stored, Subject
-from modelyard.conversion.reasons import reason
+from modelyard.conversion.pretrained import Folder, library, load, network_of, quiet, tokenizer_of
 from modelyard.conversion.text_nets import Sentence
-from modelyard.errors import InvalidInput, MissingExtra
+from modelyard.errors import InvalidInput
 from modelyard.files import link_or_copy
 from modelyard.types.package import NetRef
 from modelyard.types.tensor import Signature, TensorSpec
+
+__all__ = ["Folder", "load", "subject"]
 
 CLASSES: Final = "text-classification"
 VECTORS: Final = "feature-extraction"
@@ -44,37 +43,16 @@ _NO_CONFIG: Final = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Folder:
-    """A folder as `save_pretrained` writes it. `config` is None for weights alone."""
-
-    path: Path
-    config: Any
-
-
-def load(path: Path) -> Folder:
-    """Of a Hugging Face folder, or of weights alone. Raises InvalidInput, MissingExtra."""
-    folder = path if path.is_dir() else path.parent
-    if not (folder / "config.json").is_file() or (path.is_file() and path.name != "config.json"):
-        return Folder(path=path, config=None)
-    transformers = _library()
-    try:
-        config = transformers.AutoConfig.from_pretrained(
-            folder, trust_remote_code=False, local_files_only=True
-        )
-    except Exception as error:  # whatever the file made it stumble over
-        raise InvalidInput(
-            f"config.json describes no network that transformers knows: {reason(error)}"
-        ) from error
-    return Folder(path=folder, config=config)
-
-
 def subject(model: Any, job: Job) -> Subject | Stored:
-    """Of a model with its tokenizer as a tuple, a pipeline, or a `Folder`. See `contract.Framework`.
+    """Of a model with its tokenizer as a tuple, a pipeline, a SentenceTransformer or a `Folder`.
 
-    Raises InvalidInput, MissingExtra, ParityMismatch where the tokenizer cannot be kept as it is.
+    See `contract.Framework`. Raises InvalidInput, MissingExtra, and ParityMismatch where the tokenizer cannot be
+    kept as it is.
     """
-    transformers = _library()
+    transformers = library()
+    if type(model).__name__ == "SentenceTransformer":
+        model.save_pretrained(str(job.work / "sentence"), create_model_card=False)
+        model = load(job.work / "sentence")
     if isinstance(model, Folder):
         return _of_folder(model, job)
     if isinstance(model, transformers.Pipeline):
@@ -86,18 +64,8 @@ def subject(model: Any, job: Job) -> Subject | Stored:
     if kind is None:
         return _without_text(network, tokenizer, job)
     if tokenizer is None:
-        return _without_tokenizer(network, job)
+        return _withouttokenizer_of(network, job)
     return _text(_in_memory(network), tokenizer, job, kind, None)
-
-
-def _library() -> Any:
-    try:
-        import tokenizers  # noqa: F401
-        import torch  # noqa: F401
-        import transformers
-    except ImportError as error:
-        raise MissingExtra("transformers", "transformers") from error
-    return transformers
 
 
 def _kind(name: str, config: Any, *, sentence: bool) -> str | None:
@@ -121,9 +89,9 @@ def _of_folder(folder: Folder, job: Job) -> Subject | Stored:
     kind = _kind(name, folder.config, sentence=sentence is not None)
     if kind is None:
         return _stored(folder.path, name, job, *_refused(name))
-    with _quiet():
-        network = _opened(folder, kind, name)
-        tokenizer = _tokenizer(folder.path)
+    with quiet():
+        network = network_of(folder, name, classifies=kind == CLASSES)
+        tokenizer = tokenizer_of(folder.path)
     return _text(network.float().eval(), tokenizer, job, kind, sentence)
 
 
@@ -134,73 +102,12 @@ def _refused(name: str) -> tuple[str, str]:
     return _NONE.format(name=name or "this network"), "tensors"
 
 
-def _opened(folder: Folder, kind: str, name: str) -> Any:
-    """The network in float32. Raises InvalidInput where weights are missing: they would be random numbers."""
-    import torch
-    import transformers
-
-    auto = transformers.AutoModelForSequenceClassification if kind == CLASSES else transformers.AutoModel
-    if name.endswith("EncoderModel"):
-        auto = getattr(transformers, name, auto)
-    try:
-        network, found = auto.from_pretrained(
-            folder.path,
-            config=folder.config,
-            trust_remote_code=False,
-            use_safetensors=True,
-            local_files_only=True,
-            dtype=torch.float32,
-            output_loading_info=True,
-        )
-    except Exception as error:  # whatever the files made it stumble over
-        raise InvalidInput(f"the weights cannot be loaded: {reason(error)}") from error
-    wrong = [*found["missing_keys"], *(str(m[0]) for m in found["mismatched_keys"])]
-    missing = sorted(k for k in wrong if kind == CLASSES or not k.startswith("pooler."))
-    if missing:
-        raise InvalidInput(
-            "the folder has not all weights of the network", came=f"without {', '.join(missing[:5])}"
-        )
-    return network
-
-
-def _tokenizer(folder: Path) -> Any:
-    import transformers
-
-    if not (folder / "tokenizer.json").is_file():
-        raise InvalidInput(
-            "the folder has no tokenizer.json",
-            allowed="AutoTokenizer.from_pretrained(...).save_pretrained(folder)",
-        )
-    try:
-        return transformers.AutoTokenizer.from_pretrained(
-            folder, trust_remote_code=False, local_files_only=True
-        )
-    except Exception as error:  # whatever the files made it stumble over
-        raise InvalidInput(f"the tokenizer cannot be loaded: {reason(error)}") from error
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the progress bar and the advice that loading prints."""
-    from transformers.utils import logging
-
-    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bar:
-            logging.enable_progress_bar()
-
-
 def _in_memory(network: Any) -> Any:
     """A float32 copy in evaluation; the owner's own stays as it was."""
     return copy.deepcopy(network).cpu().float().eval()
 
 
-def _without_tokenizer(network: Any, job: Job) -> Subject:
+def _withouttokenizer_of(network: Any, job: Job) -> Subject:
     if job.example is None:
         raise InvalidInput(
             "a Hugging Face model of texts needs its tokenizer",
@@ -219,7 +126,7 @@ def _without_text(network: Any, tokenizer: Any, job: Job) -> Subject | Stored:
 
         return modules.subject(network, job)
     folder = job.work / "pretrained"
-    with _quiet():
+    with quiet():
         network.save_pretrained(folder)
         if tokenizer is not None:
             tokenizer.save_pretrained(folder)
@@ -270,25 +177,24 @@ def _text(network: Any, tokenizer: Any, job: Job, kind: str, sentence: Sentence 
     elif kind == VECTORS and sentence is None:
         network, left = _headless(network)
         notes.append(f"{left}a text's vector is the mean over its tokens, as nothing says how to pool them")
+    notes += sentence.notes if sentence else ()
     brought = tokens.bring(tokenizer, network, most=sentence.most if sentence else None, column=_column(job))
     tokens.check(brought, job.work)
-    inputs = brought.preprocessing["inputs"]
     network.set_attn_implementation("eager")
+    inputs = brought.preprocessing["inputs"]
+    classes: tuple[str, ...] = ()
     if kind == CLASSES:
-        several = _several(config)
+        several, classes = _several(config), _classes(config, job)
         module = text_nets.classifier(network, inputs, several)
-        outputs: Mapping[str, int] = {"probabilities": config.num_labels, "logits": config.num_labels}
-        if several:
-            notes.append("a text may have several classes: their scores do not add up to 1")
+        notes += ["a text may have several classes: their scores do not add up to 1"] if several else []
     else:
         module = text_nets.embedder(network, inputs, sentence or Sentence())
-        outputs = {"embedding": -1}
     return text_export.subject(
         module,
         brought,
-        tuple(outputs),
+        ("probabilities", "logits") if kind == CLASSES else ("embedding",),
         task=kind,
-        classes=_classes(config, job) if kind == CLASSES else (),
+        classes=classes,
         net=NetRef(name=name, framework="transformers"),
         notes=tuple(notes),
     )

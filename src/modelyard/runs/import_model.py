@@ -9,6 +9,7 @@ import logging
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -141,8 +142,7 @@ class _Import:
 
     def _keep(self, model: Path, found: Inspection, error: ModelyardError | None) -> Manifest:
         self._progress(2, "storing")
-        known = {n: FileEntry(sha256=d, size=(model / n).stat().st_size)
-                 for n, d in self._params.digests.items() if (model / n).is_file()}  # fmt: skip
+        known = dict(self._hashed(model))
         said = keeping.Said(
             task=self._params.options.task or found.task or "tensors",
             licence=self._licence,
@@ -151,6 +151,13 @@ class _Import:
             known=known,
         )
         return keeping.keep(model, found, self._context.outputs / PACKAGE_NAME, said)
+
+    def _hashed(self, model: Path) -> Iterator[tuple[str, FileEntry]]:
+        """Files that are uploads themselves, whose digests are known."""
+        for name, digest in self._params.digests.items():
+            kept, came = model / name, self._context.folder / "inputs/sources" / name
+            if kept.is_file() and came.is_file() and kept.samefile(came):
+                yield name, FileEntry(sha256=digest, size=kept.stat().st_size)
 
     def _convert(self, model: Path, found: Inspection) -> Manifest:
         self._progress(2, "converting")

@@ -237,6 +237,7 @@ def _spec(box: Sandbox, kind: Kind) -> str:
             # In a user namespace of its own the count of processes begins anew, so it is limited inside.
             "inside": ["/bin/sh", "-c", limited, "sh"] if limits.kernel_counts_processes else [],
             "rlimits": limits.rlimits(),
+            "tasks": limits.most_threads,
             "cpus": limits.threads,
             "nice": _NICE,
             "env": _environment(box),

@@ -36,14 +36,20 @@ def test_every_route_wants_a_key_of_its_scope(server, method, path):
 
 
 def _predict(server, _made={}):  # noqa: B006  (one for all)
-    return _made.setdefault("key", None) or _made.update(key=make_key(server, "predict", "metrics")) or _made["key"]
+    return (
+        _made.setdefault("key", None)
+        or _made.update(key=make_key(server, "predict", "metrics"))
+        or _made["key"]
+    )
 
 
 def test_a_key_for_tracking_does_that_and_no_more(server):
     key = make_key(server, "track")
     basic = "Basic " + base64.b64encode(f"me:{key}".encode()).decode()
     for authorization in (f"Bearer {key}", basic):
-        got = plain(server, "GET", "/api/2.0/mlflow/experiments/get?experiment_id=0", Authorization=authorization)
+        got = plain(
+            server, "GET", "/api/2.0/mlflow/experiments/get?experiment_id=0", Authorization=authorization
+        )
         assert got.status_code == 200
     assert plain(server, "GET", "/api/v1/keys", Authorization=f"Bearer {key}").status_code == 403
     assert plain(server, "GET", "/api/v1/keys", Authorization=basic).status_code == 401
@@ -72,12 +78,16 @@ def test_what_is_not_spoken_here(server, path):
 )  # fmt: skip
 def test_bodies_that_are_no_json(server, body):
     headers = {"Content-Type": "application/json"}
-    server.refused("POST", "experiments/create", 400, "INVALID_PARAMETER_VALUE", content=body, headers=headers)
+    server.refused(
+        "POST", "experiments/create", 400, "INVALID_PARAMETER_VALUE", content=body, headers=headers
+    )
 
 
 def test_sizes_and_kinds_of_bodies(server):
     json = {"Content-Type": "application/json"}
-    server.refused("POST", "experiments/create", 413, "INVALID_PARAMETER_VALUE", content=b" " * (5 << 20), headers=json)
+    server.refused(
+        "POST", "experiments/create", 413, "INVALID_PARAMETER_VALUE", content=b" " * (5 << 20), headers=json
+    )
     server.refused("POST", "experiments/create", 415, "INVALID_PARAMETER_VALUE", content=b"{}",
                    headers={"Content-Type": "text/plain"})  # fmt: skip
 

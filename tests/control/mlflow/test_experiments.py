@@ -32,7 +32,9 @@ def test_the_default_one_is_always_there(server):
 
 def test_a_name_is_taken_once(server):
     server.client.create_experiment("twice")
-    message = server.refused("POST", "experiments/create", 400, "RESOURCE_ALREADY_EXISTS", json={"name": "twice"})
+    message = server.refused(
+        "POST", "experiments/create", 400, "RESOURCE_ALREADY_EXISTS", json={"name": "twice"}
+    )
     assert "'twice'" in message
 
 
@@ -50,9 +52,13 @@ def test_searching_in_an_order_and_in_pages(server):
     client = server.client
     for name in ("find a", "find b", "find C"):
         client.create_experiment(name, tags={"kind": name[-1]})
-    names = [e.name for e in client.search_experiments(filter_string="name LIKE 'find%'", order_by=["name DESC"])]
+    names = [
+        e.name for e in client.search_experiments(filter_string="name LIKE 'find%'", order_by=["name DESC"])
+    ]
     assert names == ["find b", "find a", "find C"]
-    assert [e.name for e in client.search_experiments(filter_string="name ILIKE 'FIND %' AND tags.kind = 'b'")] == ["find b"]
+    assert [
+        e.name for e in client.search_experiments(filter_string="name ILIKE 'FIND %' AND tags.kind = 'b'")
+    ] == ["find b"]
     first = client.search_experiments(filter_string="name LIKE 'find%'", order_by=["name"], max_results=2)
     second = client.search_experiments(filter_string="name LIKE 'find%'", order_by=["name"], max_results=2,
                                        page_token=first.token)  # fmt: skip

@@ -24,7 +24,11 @@ def test_files_go_up_and_come_down(server, tmp_path):
     assert [(f.path, f.is_dir, f.file_size) for f in server.client.list_artifacts(run_id)] == [
         ("d.json", False, 12), ("dir", True, None),
     ]  # fmt: skip
-    assert [f.path for f in server.client.list_artifacts(run_id, "dir")] == ["dir/a b.txt", "dir/empty", "dir/sub"]
+    assert [f.path for f in server.client.list_artifacts(run_id, "dir")] == [
+        "dir/a b.txt",
+        "dir/empty",
+        "dir/sub",
+    ]
     assert server.client.list_artifacts(run_id, "nothing") == []
     down = server.client.download_artifacts(run_id, "dir", str(tmp_path))
     assert {os.path.relpath(os.path.join(r, f), down) for r, _, fs in os.walk(down) for f in fs} == {
@@ -84,7 +88,19 @@ def test_the_same_bytes_are_kept_once_and_counted_once(server):
 
 @pytest.mark.parametrize(
     "path",
-    ["../../etc/passwd", "a/../../b", "..", "a//b", "a/%2e/b", "a%00b", "a\\b", "%0a", "a" * 256, "%2e%2e/x", "x/" * 600 + "y"],
+    [
+        "../../etc/passwd",
+        "a/../../b",
+        "..",
+        "a//b",
+        "a/%2e/b",
+        "a%00b",
+        "a\\b",
+        "%0a",
+        "a" * 256,
+        "%2e%2e/x",
+        "x/" * 600 + "y",
+    ],
 )
 def test_paths_that_leave_the_folder(server, path):
     run = server.run()

@@ -6,7 +6,9 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # of the stock client's own
 
 
 def make(server, run, name, **fields):
-    return server.client.create_logged_model(run.info.experiment_id, name=name, source_run_id=run.info.run_id, **fields)
+    return server.client.create_logged_model(
+        run.info.experiment_id, name=name, source_run_id=run.info.run_id, **fields
+    )
 
 
 def test_a_logged_model_from_beginning_to_end(server, tmp_path):

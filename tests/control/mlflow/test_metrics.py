@@ -20,7 +20,9 @@ def test_a_history_keeps_every_value(server):
     assert values(server, run_id, "nothing") == []
 
 
-@pytest.mark.parametrize(("said", "kept"), [(math.inf, 1.7976931348623157e308), (-math.inf, -1.7976931348623157e308)])
+@pytest.mark.parametrize(
+    ("said", "kept"), [(math.inf, 1.7976931348623157e308), (-math.inf, -1.7976931348623157e308)]
+)
 def test_infinities_are_the_largest_numbers(server, said, kept):
     run_id = server.run().info.run_id
     server.client.log_metric(run_id, "m", said)
@@ -46,12 +48,16 @@ def test_a_point_that_is_sent_again_changes_nothing(server):
 def test_a_long_history_comes_in_pages(server):
     run_id = server.run().info.run_id
     for start in range(0, 3000, 1000):
-        points = [{"key": "a", "value": float(i), "timestamp": i, "step": i} for i in range(start, start + 1000)]
+        points = [
+            {"key": "a", "value": float(i), "timestamp": i, "step": i} for i in range(start, start + 1000)
+        ]
         server.ask("POST", "runs/log-batch", json={"run_id": run_id, "metrics": points})
     query = {"run_id": run_id, "metric_key": "a", "max_results": 1100}
     found, token = [], None
     while True:
-        page = server.ask("GET", "metrics/get-history", params=query | ({"page_token": token} if token else {})).json()
+        page = server.ask(
+            "GET", "metrics/get-history", params=query | ({"page_token": token} if token else {})
+        ).json()
         found += [m["step"] for m in page["metrics"]]
         token = page.get("next_page_token")
         if not token:
@@ -63,7 +69,10 @@ def test_ten_thousand_metrics_take_less_than_a_second(server):
     from mlflow.entities import Metric
 
     run_id = server.run().info.run_id
-    batches = [[Metric(f"m{i % 10}", i, i, i) for i in range(start, start + 1000)] for start in range(0, 10_000, 1000)]
+    batches = [
+        [Metric(f"m{i % 10}", i, i, i) for i in range(start, start + 1000)]
+        for start in range(0, 10_000, 1000)
+    ]
     started = time.monotonic()
     for batch in batches:
         server.client.log_batch(run_id, metrics=batch)
@@ -76,7 +85,10 @@ def test_many_clients_at_once(server):
 
     def work(number: int) -> None:
         for step in range(20):
-            body = {"run_id": run_id, "metrics": [{"key": f"m{number % 2}", "value": number, "timestamp": step, "step": step}]}
+            body = {
+                "run_id": run_id,
+                "metrics": [{"key": f"m{number % 2}", "value": number, "timestamp": step, "step": step}],
+            }
             failed.append(server.ask("POST", "runs/log-batch", json=body).status_code != 200)
 
     failed: list[bool] = []

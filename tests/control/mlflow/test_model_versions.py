@@ -30,7 +30,9 @@ def register(server, name, source, **fields):
 def test_a_pickle_is_kept_and_refused(server, pickled):
     server.client.create_registered_model("Pickled One")
     source = f"runs:/{pickled.info.run_id}/model"
-    version = register(server, "Pickled One", source, run_id=pickled.info.run_id, tags={"a": "b"}, description="d")
+    version = register(
+        server, "Pickled One", source, run_id=pickled.info.run_id, tags={"a": "b"}, description="d"
+    )
     assert (version.version, version.status, version.current_stage) == ("1", "READY", "None")
     assert "'model.pkl' is a pickle" in version.status_message
     assert "skops" in version.status_message
@@ -56,7 +58,9 @@ def test_versions_stages_and_aliases(server, pickled):
     client.set_registered_model_alias("staged", "Champion", "2")
     assert client.get_model_version_by_alias("staged", "Champion").version == "2"
     assert client.get_registered_model("staged").aliases == {"Champion": "2"}
-    assert server.control.get("models/staged")["aliases"] == {"champion": 1}  # the same files are one version here
+    assert server.control.get("models/staged")["aliases"] == {
+        "champion": 1
+    }  # the same files are one version here
     client.set_registered_model_alias("staged", "Champion", "3")
     client.delete_registered_model_alias("staged", "Champion")
     assert server.control.get("models/staged")["aliases"] == {}
@@ -77,7 +81,9 @@ def test_searching_and_downloading(server, pickled, tmp_path):
     assert uri == f"mlflow-artifacts:/{pickled.info.experiment_id}/{run_id}/artifacts/model"
     import mlflow
 
-    folder = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(tmp_path), tracking_uri=server.url)
+    folder = mlflow.artifacts.download_artifacts(
+        artifact_uri=uri, dst_path=str(tmp_path), tracking_uri=server.url
+    )
     assert (tmp_path / folder / "MLmodel").read_text() == PICKLED["MLmodel"]
 
 

@@ -21,7 +21,9 @@ def test_a_registered_model_from_beginning_to_end(server):
     client.create_registered_model("House Prices")  # the name is free again
     client.delete_registered_model("House Prices")
     client.delete_registered_model("House Prices 2")
-    server.refused("GET", "registered-models/get", 404, "RESOURCE_DOES_NOT_EXIST", params={"name": "House Prices 2"})
+    server.refused(
+        "GET", "registered-models/get", 404, "RESOURCE_DOES_NOT_EXIST", params={"name": "House Prices 2"}
+    )
 
 
 def test_a_name_is_taken_once(server):
@@ -43,7 +45,9 @@ def test_searching(server):
         "Search one", "search three",
     ]  # fmt: skip
     page = server.client.search_registered_models("name ILIKE 'search%'", max_results=2)
-    rest = server.client.search_registered_models("name ILIKE 'search%'", max_results=2, page_token=page.token)
+    rest = server.client.search_registered_models(
+        "name ILIKE 'search%'", max_results=2, page_token=page.token
+    )
     assert len({m.name for m in (*page, *rest)}) == 3
     for bad in ({"max_results": 10**9}, {"filter": "x"}, {"page_token": "x"}, {"order_by": "bogus"}):
         server.refused("GET", "registered-models/search", 400, "INVALID_PARAMETER_VALUE", params=bad)

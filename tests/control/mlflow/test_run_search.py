@@ -36,7 +36,9 @@ def test_filters_orders_and_views(server, stocked_experiment):
 def test_pages(server, stocked_experiment):
     found, token = [], None
     while True:
-        page = server.client.search_runs([stocked_experiment], max_results=2, page_token=token, run_view_type=3)
+        page = server.client.search_runs(
+            [stocked_experiment], max_results=2, page_token=token, run_view_type=3
+        )
         found += names(page)
         token = page.token
         if not token:
@@ -65,7 +67,9 @@ def test_pages(server, stocked_experiment):
     ],
 )
 def test_what_is_no_search(server, stocked_experiment, body):
-    server.refused("POST", "runs/search", 400, "INVALID_PARAMETER_VALUE", json={"experiment_ids": ["0"]} | body)
+    server.refused(
+        "POST", "runs/search", 400, "INVALID_PARAMETER_VALUE", json={"experiment_ids": ["0"]} | body
+    )
 
 
 def test_numbers_of_experiments_that_are_none_find_nothing(server):

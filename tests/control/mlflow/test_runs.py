@@ -7,16 +7,26 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # of the stock client's own
 
 def test_a_run_from_beginning_to_end(server):
     client = server.client
-    run = client.create_run(server.experiment(), tags={"k": "v"}, run_name="first", start_time=1_700_000_000_123)
+    run = client.create_run(
+        server.experiment(), tags={"k": "v"}, run_name="first", start_time=1_700_000_000_123
+    )
     run_id = run.info.run_id
-    assert (run.info.status, run.info.run_name, run.info.start_time) == ("RUNNING", "first", 1_700_000_000_123)
+    assert (run.info.status, run.info.run_name, run.info.start_time) == (
+        "RUNNING",
+        "first",
+        1_700_000_000_123,
+    )
     client.log_param(run_id, "lr", 0.1)
     client.log_param(run_id, "lr", 0.1)
     client.set_tag(run_id, "mlflow.user", "ada")
     client.update_run(run_id, name="renamed")
     client.set_terminated(run_id, "FAILED", end_time=1_700_000_001_000)
     found = client.get_run(run_id)
-    assert (found.info.status, found.info.end_time, found.info.user_id) == ("FAILED", 1_700_000_001_000, "ada")
+    assert (found.info.status, found.info.end_time, found.info.user_id) == (
+        "FAILED",
+        1_700_000_001_000,
+        "ada",
+    )
     assert found.data.params == {"lr": "0.1"}
     assert found.data.tags == {"k": "v", "mlflow.runName": "renamed", "mlflow.user": "ada"}
 
@@ -69,10 +79,21 @@ def test_deleted_runs_take_nothing(server):
 
 def test_inputs_and_outputs(server):
     run_id = server.run().info.run_id
-    dataset = {"name": "wine", "digest": "abc", "source_type": "local", "source": "{}", "schema": "s", "profile": "p"}
+    dataset = {
+        "name": "wine",
+        "digest": "abc",
+        "source_type": "local",
+        "source": "{}",
+        "schema": "s",
+        "profile": "p",
+    }
     tags = [{"key": "mlflow.data.context", "value": "training"}, {"key": "z", "value": "1"}]
     for _ in range(2):
-        server.ask("POST", "runs/log-inputs", json={"run_id": run_id, "datasets": [{"dataset": dataset, "tags": tags}]})
+        server.ask(
+            "POST",
+            "runs/log-inputs",
+            json={"run_id": run_id, "datasets": [{"dataset": dataset, "tags": tags}]},
+        )
     server.ask("POST", "runs/outputs", json={"run_id": run_id, "models": [{"model_id": "m-1", "step": 3}]})
     found = server.client.get_run(run_id)
     (given,) = found.inputs.dataset_inputs

@@ -84,7 +84,9 @@ def holds(facts, clause):
 
 def like(text, pattern, ignore_case):
     if ignore_case:
-        text, pattern = (t.translate({ord(c): c.lower() for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}) for t in (text, pattern))
+        text, pattern = (
+            t.translate({ord(c): c.lower() for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}) for t in (text, pattern)
+        )
     if not pattern:
         return not text
     if pattern[0] == "%":
@@ -98,9 +100,9 @@ def quoted(text):
 
 keys = st.sampled_from(KEYS).map(lambda k: f"`{k}`")
 texts = st.sampled_from((*TEXTS, "%", "_", "a%", "%b", "%'%", "/", "%/"))
-a_metric = st.tuples(keys, st.sampled_from(("=", "!=", "<", "<=", ">", ">=")), st.sampled_from(NUMBERS[:-1])).map(
-    lambda t: f"metrics.{t[0]} {t[1]} {t[2]}"
-)
+a_metric = st.tuples(
+    keys, st.sampled_from(("=", "!=", "<", "<=", ">", ">=")), st.sampled_from(NUMBERS[:-1])
+).map(lambda t: f"metrics.{t[0]} {t[1]} {t[2]}")
 names = st.one_of(keys.map(lambda k: f"params.{k}"), keys.map(lambda k: f"tags.{k}"), st.just("run_name"))
 a_text = st.tuples(names, st.sampled_from(("=", "!=", "LIKE", "ILIKE")), texts).map(
     lambda t: f"{t[0]} {t[1]} {quoted(t[2])}"
@@ -108,9 +110,9 @@ a_text = st.tuples(names, st.sampled_from(("=", "!=", "LIKE", "ILIKE")), texts).
 a_list = st.tuples(names, st.sampled_from(("IN", "NOT IN")), st.lists(texts, min_size=1, max_size=3)).map(
     lambda t: f"{t[0]} {t[1]} ({', '.join(map(quoted, t[2]))})"
 )
-a_null = st.tuples(keys, st.sampled_from(("params", "tags")), st.sampled_from(("IS NULL", "IS NOT NULL"))).map(
-    lambda t: f"{t[1]}.{t[0]} {t[2]}"
-)
+a_null = st.tuples(
+    keys, st.sampled_from(("params", "tags")), st.sampled_from(("IS NULL", "IS NOT NULL"))
+).map(lambda t: f"{t[1]}.{t[0]} {t[2]}")
 filters = st.lists(st.one_of(a_metric, a_text, a_list, a_null), min_size=1, max_size=3).map(" AND ".join)
 
 
@@ -122,7 +124,10 @@ def test_sql_agrees_with_python(runs, text):
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.text("metricsparmgtun_ .`'()=<>!ANDLIKE01%\0\ud800", max_size=40), st.text("aruntags. DESC`\0", max_size=20))
+@given(
+    st.text("metricsparmgtun_ .`'()=<>!ANDLIKE01%\0\ud800", max_size=40),
+    st.text("aruntags. DESC`\0", max_size=20),
+)
 def test_no_text_makes_it_fail_otherwise(runs, text, order):
     noun = run_search.searchable("default")
     try:

@@ -38,9 +38,12 @@ def test_an_upload_is_inspected_and_queued(platform: Platform, onnx: bytes) -> N
 
 @pytest.mark.parametrize(
     ("data", "name", "error"),
-    [(b"not a model", "model.onnx", Corrupt), (brought_models.gguf(tensors=1 << 63), "m.gguf", Corrupt),
-     (b"text", "a.txt", NotAllowedFormat)],
-)  # fmt: skip
+    [
+        (b"not a model", "model.onnx", Corrupt),
+        (brought_models.gguf(tensors=1 << 63), "m.gguf", Corrupt),
+        (b"text", "a.txt", NotAllowedFormat),
+    ],
+)
 def test_what_no_run_could_use_is_refused_at_once(
     platform: Platform, data: bytes, name: str, error: type[Exception]
 ) -> None:

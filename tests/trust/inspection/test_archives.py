@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from brought_models import tarred, zipped
 from modelyard.errors import Corrupt, ModelyardError, NotAllowedFormat, TooLarge
-from modelyard.trust.inspection.archives import check_name, open_zip, tar_members, unpack_zip
+from modelyard.trust.inspection.archives import check_name
+from modelyard.trust.inspection.tars import tar_members
+from modelyard.trust.inspection.zips import open_zip, unpack_zip
 
 BAD_NAMES = [
     "../x",

@@ -19,7 +19,7 @@ from modelyard.trust.inspection.apart import inspect_sandboxed
 from modelyard.trust.inspection.source import FORMATS
 
 _AT_ONE_TIME: Final = 2  # inspections; what waits is the caller's request
-_COMPRESSED: Final = 256 << 20  # a larger tar.gz would take too long to read twice: the run inspects it
+_LARGE_TAR: Final = 256 << 20  # it would take long to read twice: the run inspects it
 _MOST: Final = 1000
 _inspecting = threading.BoundedSemaphore(_AT_ONE_TIME)
 
@@ -70,7 +70,7 @@ def _inspect(platform: Platform, tenant: str, upload_id: str) -> None:
     with platform.database.read() as session:
         upload = get_upload(session, tenant, upload_id)
     entry = entry_of(upload)
-    if upload.filename.lower().endswith((".gz", ".tgz")) and entry.size > _COMPRESSED:
+    if upload.filename.lower().endswith((".gz", ".tgz", ".tar")) and entry.size > _LARGE_TAR:
         return
     with _inspecting:
         inspect_sandboxed(platform.blobs.path(entry.sha256), upload.filename)

@@ -23,18 +23,20 @@ def room(platform: Platform, tenant: str, size: int | None) -> int:
     if size is not None and size > limit:
         raise TooLarge("the file is too large", came=f"{size} bytes", allowed=f"{limit} bytes")
     with platform.database.read() as session:
-        coming = _coming(session, tenant)
-        left = platform.config.storage_bytes - stored_bytes(session, tenant) - coming
+        left = platform.config.storage_bytes - stored_bytes(session, tenant) - _coming(session, tenant)
+        missing = _coming(session) - sum(path.stat().st_size for path in platform.home.partials.iterdir())
     if left <= 0 or (size or 0) > left:
         raise Busy("the storage of this tenant is full; delete what is not needed",
                    allowed=f"{platform.config.storage_bytes} bytes")  # fmt: skip
-    free = shutil.disk_usage(platform.home.temporary).free - _FREE_BYTES
+    free = shutil.disk_usage(platform.home.temporary).free - _FREE_BYTES - max(0, missing)
     if free <= 0 or (size or 0) > free:
         raise Busy("the disk of the platform is full")
     return min(limit, left, free)
 
 
-def _coming(session: Session, tenant: str) -> int:
-    """Bytes of the uploads in parts that are not finished."""
-    query = select(func.coalesce(func.sum(UploadSession.size), 0)).where(UploadSession.tenant == tenant)
+def _coming(session: Session, tenant: str | None = None) -> int:
+    """Bytes of the uploads in parts that are not finished, of a tenant or of all."""
+    query = select(func.coalesce(func.sum(UploadSession.size), 0))
+    if tenant is not None:
+        query = query.where(UploadSession.tenant == tenant)
     return session.scalar(query) or 0

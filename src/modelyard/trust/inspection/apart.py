@@ -1,5 +1,7 @@
 """The inspection in a process of its own, in the sandbox: what a file does to its reader ends with the reader."""
 
+import logging
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -7,7 +9,7 @@ from typing import IO, Final
 
 import msgspec
 
-from modelyard.errors import ModelyardError, NotAllowedFormat, TooLarge, from_dict
+from modelyard.errors import ModelyardError, NotAllowedFormat, TooLarge, Unavailable, from_dict
 from modelyard.trust import sandbox
 from modelyard.trust.inspection.contract import MAX_BYTES, Inspection
 
@@ -15,6 +17,8 @@ _MEMORY: Final = 768 << 20
 _SECONDS: Final = 60.0
 _SLOWEST: Final = 20e6  # bytes a second of a disk that an archive is unpacked on
 _ANSWER_BYTES: Final = 8 << 20
+_LOGGED: Final = 2000  # characters
+_log = logging.getLogger(__name__)
 
 
 def inspect_sandboxed(
@@ -40,11 +44,29 @@ def inspect_sandboxed(
     write = (unpack.absolute(),) if unpack is not None else ()
     box = sandbox.Sandbox(read=(_seen(path.absolute()),), write=write, cwd=Path("/tmp"), limits=limits)
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        ended = sandbox.Watch(sandbox.start(argv, box, stdout=out, stderr=err), box).wait()
+        ended = sandbox.Watch(_started(argv, box, out, err), box).wait()
         assert ended is not None
+        _note(err, ended.code)
         if ended.passed is not None:
             raise TooLarge("the file needs more than its inspection may use", came=ended.passed.message)
         return _answer(out, ended.code)
+
+
+def _started(
+    argv: list[str], box: sandbox.Sandbox, out: IO[bytes], err: IO[bytes]
+) -> "subprocess.Popen[bytes]":
+    try:
+        return sandbox.start(argv, box, stdout=out, stderr=err)
+    except OSError as error:  # no process can be started now: this says nothing of the file
+        raise Unavailable("the file cannot be inspected now", came=error.strerror) from error
+
+
+def _note(err: IO[bytes], code: int) -> None:
+    """What a reader that crashed said is for the log alone."""
+    size = err.seek(0, 2)
+    err.seek(max(0, size - _LOGGED))
+    if said := err.read().decode(errors="replace").strip():
+        _log.warning("an inspection ended with status %d: %s", code, said)
 
 
 def _seen(path: Path) -> Path:

@@ -12,9 +12,9 @@ from typing import Any, Final
 from zipfile import ZipFile
 
 from modelyard.errors import Corrupt, NotAllowedFormat
-from modelyard.trust.inspection.archives import DAMAGED, open_zip, read_member, zip_members
 from modelyard.trust.inspection.bounded import read_object, walk
 from modelyard.trust.inspection.contract import JSON_BYTES, Inspection
+from modelyard.trust.inspection.zips import DAMAGED, open_zip, read_member, zip_members
 
 _MODULE: Final = re.compile(
     r"keras(\.src)?(\.(layers|models|engine|initializers|regularizers|constraints|activations|optimizers|losses|metrics"

@@ -15,10 +15,10 @@ from typing import Any, Final
 from zipfile import ZipFile
 
 from modelyard.errors import Corrupt, NotAllowedFormat
-from modelyard.trust.inspection.archives import DAMAGED, open_zip, read_member, zip_members
 from modelyard.trust.inspection.bounded import read_object, walk
 from modelyard.trust.inspection.contract import JSON_BYTES, Inspection
 from modelyard.trust.inspection.pickles import globals_of, pickled
+from modelyard.trust.inspection.zips import DAMAGED, open_zip, read_member, zip_members
 
 _PICKLE_BYTES: Final = 1 << 20
 _SAMPLE_BYTES: Final = 256 << 20

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from modelyard.errors import Corrupt, NotAllowedFormat
-from modelyard.trust.inspection.archives import open_zip, read_head, read_member, zip_members
 from modelyard.trust.inspection.bounded import read_object, walk
 from modelyard.trust.inspection.contract import JSON_BYTES, Inspection
 from modelyard.trust.inspection.pickles import holds_objects, pickled
+from modelyard.trust.inspection.zips import open_zip, read_head, read_member, zip_members
 
 _BUILTINS: Final = frozenset(
     {

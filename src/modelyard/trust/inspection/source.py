@@ -21,6 +21,8 @@ from modelyard.trust.inspection import (
     safetensors,
     savedmodel,
     skops,
+    tars,
+    zips,
 )
 from modelyard.trust.inspection.bounded import head_of
 from modelyard.trust.inspection.contract import MAX_BYTES, MAX_FILES, Inspection
@@ -75,7 +77,7 @@ def _inspect_file(path: Path, name: str, unpack: Path | None, wanted: str | None
         return _inspect_zip(path, name, unpack, wanted)
     if head.startswith(gguf.MAGIC):
         return gguf.inspect(path, name)
-    if archives.is_tar(path):
+    if tars.is_tar(path):
         return _inspect_tar(path, name, unpack, wanted)
     return _reader(path, name, head)(path, name)
 
@@ -102,8 +104,8 @@ def _hdf5(name: str) -> NotAllowedFormat:
 
 
 def _inspect_zip(path: Path, name: str, unpack: Path | None, wanted: str | None) -> Inspection:
-    with archives.open_zip(path, name) as archive:
-        members = archives.zip_members(archive)
+    with zips.open_zip(path, name) as archive:
+        members = zips.zip_members(archive)
         names = {i.filename for i in members}
     if not names:
         raise InvalidInput(f"{name!r} is an empty zip")
@@ -118,22 +120,22 @@ def _inspect_zip(path: Path, name: str, unpack: Path | None, wanted: str | None)
         return Inspection(format="bundle", files=len(names), why=f"it holds {BUNDLE_NAME}")
     if unpack is None:
         return _look_into_zip(path, name)
-    archives.unpack_zip(path, name, unpack)
+    zips.unpack_zip(path, name, unpack)
     return _inspect_folder(unpack, name, wanted)
 
 
 def _look_into_zip(path: Path, name: str) -> Inspection:
-    with archives.open_zip(path, name) as archive:
-        for info in archives.zip_members(archive):
+    with zips.open_zip(path, name) as archive:
+        for info in zips.zip_members(archive):
             pickles.refuse_name(info.filename)
-            head = archives.read_head(archive, info, name)
+            head = zips.read_head(archive, info, name)
             pickles.refuse_head(head, info.file_size, info.filename)
         return Inspection(format="archive", files=len(archive.infolist()), why="a zip")
 
 
 def _inspect_tar(path: Path, name: str, unpack: Path | None, wanted: str | None) -> Inspection:
     count = 0
-    for member in archives.tar_members(path, name, unpack):
+    for member in tars.tar_members(path, name, unpack):
         pickles.refuse_name(member.name)
         pickles.refuse_head(member.head, member.size, member.name)
         count += 1

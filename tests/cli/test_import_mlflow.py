@@ -182,8 +182,23 @@ def test_what_cannot_be_copied_from(target, tmp_path):
 @pytest.mark.skipif(shutil.which("mlflow") is None, reason="MLflow's own server is not installed")
 def test_mlflows_own_server(target, tmp_path):
     port = free_port()
-    argv = ["mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--serve-artifacts",
-            "--backend-store-uri", f"sqlite:///{tmp_path}/m.db", "--artifacts-destination", str(tmp_path / "art")]  # fmt: skip
+    argv = [
+        "mlflow",
+        "server",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+        "--serve-artifacts",
+    ]
+    argv += [
+        "--backend-store-uri",
+        f"sqlite:///{tmp_path}/m.db",
+        "--artifacts-destination",
+        str(tmp_path / "art"),
+    ]
     url = f"http://127.0.0.1:{port}"
     with (tmp_path / "server.log").open("wb") as log:
         child = subprocess.Popen(

@@ -165,3 +165,22 @@ def test_custom_operators_are_not_loaded(tmp_path):
     path.write_bytes(helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString())
     with pytest.raises(InvalidInput, match="not a model that the onnx engine can open"):
         opened(path, ADD)
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_model_of_a_fixed_batch_runs_in_parts(tmp_path, rows):
+    """The last part is filled up, and what filled it is left out."""
+    path = tmp_path / "model.onnx"
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "x"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [rows, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [rows, 4])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    path.write_bytes(model.SerializeToString())
+    x = np.arange(20, dtype=np.float32).reshape(5, 4)
+    for count in (1, 2, 5):
+        np.testing.assert_array_equal(opened(path, ADD).run({"x": x[:count]})["y"], 2 * x[:count])
+    with pytest.raises(InvalidInput):
+        opened(path, ADD).run({"x": x[:, :3]})

@@ -175,11 +175,19 @@ class Copy:
             here = self.target.post("/logged-models", body)["model"]["info"]
         self.models[info["model_id"]] = here["model_id"]
         if here.get("status") != "LOGGED_MODEL_READY":
+            self._model_metrics(data.get("metrics", []))
             self._files(info["artifact_uri"], info["model_id"], here["artifact_uri"], here["model_id"])
             status = info.get("status", "LOGGED_MODEL_READY")
             if fresh or here.get("status") != status:
                 self.target.post(f"/logged-models/{here['model_id']}", {"status": status}, "PATCH")
                 self.copied.logged_models += 1
+
+    def _model_metrics(self, metrics: list[dict[str, Any]]) -> None:
+        """The histories of MLflow's own server do not say whose a point is: so these come first, and stay."""
+        for run, target in {m.get("run_id", ""): self.runs.get(m.get("run_id", "")) for m in metrics}.items():
+            points = [self._point(m) for m in metrics if m.get("run_id") == run]
+            for part in _batches(points, _BATCH) if target else ():
+                self.target.post("/runs/log-batch", {"run_id": target, "metrics": part})
 
     def _files(self, source_uri: str, source: str, target_uri: str, target: str) -> None:
         """Those that are not here yet."""

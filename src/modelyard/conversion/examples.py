@@ -15,6 +15,19 @@ Ask = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 """The framework's own answers, batch first."""
 
 
+def drawn(shape: Sequence[int | None], dtype: Any, *, rows: int = 8, length: int = 8, seed: int = 0) -> Array:
+    """Seeded values where nothing else is known: fractions in 0..1, bytes in 0..255, "a" for texts. Other whole
+    numbers are 0 and 1: an index of a table must be there. Axes without a length (None, -1) get `length`, the first
+    one `rows`."""
+    whole = (rows, *(length if size is None or size < 0 else size for size in shape[1:]))
+    kind, draw = np.dtype(dtype), np.random.default_rng(seed)
+    if kind.kind == "O":
+        return np.full(whole, b"a", object)
+    if kind.kind == "f":
+        return draw.random(whole).astype(kind)
+    return draw.integers(0, 256 if kind == np.uint8 else 2, whole).astype(kind)
+
+
 def enough_rows(inputs: Mapping[str, Array]) -> dict[str, Array]:
     """At most 64 rows, and at least 4: an example of one row is rolled along its values, which keeps their
     range. Raises InvalidInput for inputs without rows."""

@@ -19,7 +19,7 @@ import numpy as np
 
 from modelyard.conversion import onnx_graph
 from modelyard.conversion.contract import Answers, Form, Job, Subject
-from modelyard.conversion.examples import as_arrays, enough_rows, golden_sets
+from modelyard.conversion.examples import as_arrays, drawn, enough_rows, golden_sets
 from modelyard.conversion.likelihood import likely_example
 from modelyard.errors import InvalidInput, MissingExtra
 from modelyard.packages.golden import Array
@@ -28,8 +28,6 @@ from modelyard.types.tensor import Signature
 
 _EXPORT_SECONDS: Final = 300.0
 _OPSET: Final = 18
-_FREE_LENGTH: Final = 8
-_ROWS: Final = 8
 _ON_TENSORFLOW: Final = """
 import sys
 import keras
@@ -104,14 +102,7 @@ def _example(model: Any, names: list[str], job: Job) -> dict[str, Array]:
         rows = job.origin.rows
         if rows is not None and rows.ndim == 2 and rows.shape[1:] == tuple(model.inputs[0].shape[1:]):
             return {names[0]: rows.astype(dtypes[0])}
-    return {n: _drawn(t, d) for n, t, d in zip(names, model.inputs, dtypes, strict=True)}
-
-
-def _drawn(tensor: Any, dtype: np.dtype[Any]) -> Array:
-    """Seeded rows in 0..1; whole numbers are 0 and 1, for an index of a table must be there."""
-    shape = (_ROWS, *(_FREE_LENGTH if size is None else size for size in tensor.shape[1:]))
-    draw = np.random.default_rng(0)
-    return draw.random(shape).astype(dtype) if dtype.kind == "f" else draw.integers(0, 2, shape).astype(dtype)
+    return {n: drawn(t.shape, d) for n, t, d in zip(names, model.inputs, dtypes, strict=True)}
 
 
 def _asker(model: Any, names: list[str]) -> Any:

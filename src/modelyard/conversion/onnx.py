@@ -9,14 +9,14 @@ import numpy as np
 
 from modelyard.conversion import onnx_batch, onnx_files, onnx_graph
 from modelyard.conversion.contract import Form, Job, Subject
-from modelyard.conversion.examples import LEAST_ROWS, as_arrays, enough_rows, golden_sets
+from modelyard.conversion.examples import LEAST_ROWS, as_arrays, drawn, enough_rows, golden_sets
 from modelyard.conversion.onnx_files import OnnxFiles
 from modelyard.conversion.reasons import reason
 from modelyard.engines.contract import EngineOptions
 from modelyard.errors import InvalidInput, ModelyardError
 from modelyard.packages.golden import Array, GoldenSet
 from modelyard.types.package import NetRef
-from modelyard.types.tensor import DATATYPES, Signature, TensorSpec
+from modelyard.types.tensor import DATATYPES, Signature
 
 _LENGTHS: Final = (8, 32, 224)
 """Of axes whose length nothing says: the first that the model takes."""
@@ -182,25 +182,14 @@ def _example(tensors: Signature, job: Job, rows: int, length: int) -> dict[str, 
         given = as_arrays(job.example, [t.name for t in tensors.inputs])
         made = enough_rows({t.name: given[t.name].astype(DATATYPES[t.datatype]) for t in tensors.inputs})
         return {name: _multiple(a, rows) for name, a in made.items()}
-    draw = np.random.default_rng(0)
     least = -(-LEAST_ROWS // rows) * rows
-    return {t.name: _drawn(t, draw, least, length) for t in tensors.inputs}
+    return {
+        t.name: drawn(t.shape, DATATYPES[t.datatype], rows=least, length=length, seed=k)
+        for k, t in enumerate(tensors.inputs)
+    }
 
 
 def _multiple(array: Array, rows: int) -> Array:
     """As many rows as a fixed batch has, or a multiple of them; where they are too few, the first come again."""
     count = max(rows, len(array) - len(array) % rows)
     return np.take(array, np.arange(count) % len(array), axis=0)
-
-
-def _drawn(spec: TensorSpec, draw: np.random.Generator, rows: int, length: int) -> Array:
-    """Seeded rows. Whole numbers are 0 and 1: an index of a table must be there."""
-    shape = (rows, *(length if size == -1 else size for size in spec.shape[1:]))
-    if spec.datatype == "BYTES":
-        texts = np.empty(shape, object)
-        texts.reshape(-1)[:] = [b"abc"[k % 3 : k % 3 + 1] for k in range(texts.size)]
-        return texts
-    if spec.datatype.startswith("FP"):
-        return draw.random(shape).astype(DATATYPES[spec.datatype])
-    top = 256 if spec.datatype == "UINT8" else 2
-    return draw.integers(0, top, shape).astype(DATATYPES[spec.datatype])

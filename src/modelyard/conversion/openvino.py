@@ -5,21 +5,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from modelyard.conversion.contract import Form, Job, Subject
-from modelyard.conversion.examples import golden_sets
+from modelyard.conversion.examples import drawn, golden_sets
 from modelyard.engines.contract import EngineOptions
 from modelyard.errors import InvalidInput
 from modelyard.packages.golden import Array
 from modelyard.types.package import NetRef
 from modelyard.types.tensor import DATATYPES, Signature, TensorSpec
 
-_FREE_LENGTH: Final = 8
-_ROWS: Final = 4
 _KINDS: Final = {
-    "boolean": "BOOL", "u8": "UINT8", "u16": "UINT16", "u32": "UINT32", "u64": "UINT64", "i8": "INT8", "i16": "INT16",
-    "i32": "INT32", "i64": "INT64", "f16": "FP16", "f32": "FP32", "f64": "FP64",
+    "boolean": "BOOL", "u8": "UINT8", "u16": "UINT16", "u32": "UINT32", "u64": "UINT64", "i8": "INT8",
+    "i16": "INT16", "i32": "INT32", "i64": "INT64", "f16": "FP16", "f32": "FP32", "f64": "FP64",
 }  # fmt: skip
 """OpenVINO's element type -> datatype."""
 
@@ -43,8 +39,7 @@ def subject(model: Any, job: Job) -> Subject:
         raise InvalidInput("the model takes one batch size alone", came=[list(t.shape) for t in tensors.inputs],
                            allowed="a first axis that is free: model.reshape([-1, ...])")  # fmt: skip
     engine = create(path, tensors, EngineOptions())
-    draw = np.random.default_rng(0)
-    example = {t.name: _drawn(t, draw) for t in tensors.inputs}
+    example = {t.name: drawn(t.shape, DATATYPES[t.datatype]) for t in tensors.inputs}
     free = {t.name: tuple(a for a, size in enumerate(t.shape) if a and size == -1) for t in tensors.inputs}
 
     def ask(inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -78,11 +73,3 @@ def _specs(ports: Any, fallback: str) -> tuple[TensorSpec, ...]:
             TensorSpec(name=names[0] if names else f"{fallback}_{number}", datatype=kind, shape=shape)
         )
     return tuple(specs)
-
-
-def _drawn(spec: TensorSpec, draw: np.random.Generator) -> Array:
-    """Four seeded rows; whole numbers are 0 and 1."""
-    shape = (_ROWS, *(_FREE_LENGTH if size == -1 else size for size in spec.shape[1:]))
-    if spec.datatype.startswith("FP"):
-        return draw.random(shape).astype(DATATYPES[spec.datatype])
-    return draw.integers(0, 256 if spec.datatype == "UINT8" else 2, shape).astype(DATATYPES[spec.datatype])

@@ -1,8 +1,8 @@
 """scikit-learn estimators and pipelines: ONNX through skl2onnx where it answers alike, else skops.
 
-A pipeline that was fitted on a data frame and picks columns by name (ColumnTransformer) is fed column by column,
-texts as they are; any other is fed a matrix. ONNX is fed float32, and held to what the estimator answers to float64:
-a tree whose thresholds fall between the two is served by scikit-learn itself.
+A pipeline that was fitted on a data frame and picks columns by name (ColumnTransformer) is fed column by
+column, texts as they are; any other is fed a matrix. ONNX is fed float32, and held to what the estimator answers
+to float64: a tree whose thresholds fall between the two is served by scikit-learn itself.
 """
 
 import warnings

@@ -14,7 +14,7 @@ import numpy as np
 
 from modelyard.conversion import onnx_graph
 from modelyard.conversion.contract import Form, Job, Subject
-from modelyard.conversion.examples import as_arrays, enough_rows, golden_sets
+from modelyard.conversion.examples import as_arrays, drawn, enough_rows, golden_sets
 from modelyard.conversion.likelihood import likely_example
 from modelyard.engines.savedmodel import FOLDER, SIGNATURE, archive, ask_signature
 from modelyard.errors import InvalidInput, MissingExtra
@@ -22,8 +22,6 @@ from modelyard.packages.golden import Array
 from modelyard.types.package import NetRef
 from modelyard.types.tensor import Signature
 
-_FREE_LENGTH: Final = 8
-_ROWS: Final = 8
 _OPSET: Final = 18
 
 
@@ -98,17 +96,7 @@ def _example(function: Any, specs: Mapping[str, Any], job: Job) -> dict[str, Arr
         )
         if likely is not None:
             return {names[0]: likely.astype(dtypes[names[0]])}
-    return {n: _drawn(s, dtypes[n]) for n, s in specs.items()}
-
-
-def _drawn(spec: Any, dtype: np.dtype[Any]) -> Array:
-    shape = (_ROWS, *(_FREE_LENGTH if size is None else size for size in spec.shape[1:]))
-    draw = np.random.default_rng(0)
-    if dtype.kind == "O":
-        texts = np.empty(shape, object)
-        texts.reshape(-1)[:] = [b"a"] * texts.size
-        return texts
-    return draw.random(shape).astype(dtype) if dtype.kind == "f" else draw.integers(0, 2, shape).astype(dtype)
+    return {n: drawn(s.shape, dtypes[n]) for n, s in specs.items()}
 
 
 def _forms(function: Any, folder: Path, tensors: Signature) -> tuple[Form, ...]:

@@ -16,9 +16,9 @@ from modelyard import engines, nets, packages, tasks
 from modelyard.datasets import Dataset
 from modelyard.errors import InvalidInput, ParityMismatch
 from modelyard.nets import Shape
+from modelyard.packages import golden
 from modelyard.tasks import Task
 from modelyard.tasks.options import resolve
-from modelyard.packages import golden
 from modelyard.training.diagnosis import Evidence, Skill, classification_skill, diagnose, regression_skill
 from modelyard.training.job import Fitted, Framework, History, Job, Saved, Split
 from modelyard.training.recipe import Recipe, columns_of

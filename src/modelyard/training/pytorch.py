@@ -7,8 +7,8 @@ from typing import Any, Final
 import msgspec
 
 from modelyard.nets.layers import nn, torch
-from modelyard.tasks.contract import Array
 from modelyard.packages import golden as golden_rows
+from modelyard.tasks.contract import Array
 from modelyard.training import optimizers
 from modelyard.training.checkpoints import Checkpoints
 from modelyard.training.job import History, Job, Saved

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from modelyard.errors import InvalidInput
-from modelyard.tasks.contract import Array
 from modelyard.packages import golden as golden_rows
+from modelyard.tasks.contract import Array
 from modelyard.training.job import History, Job, Saved
 from modelyard.training.sklearn_export import to_onnx
 from modelyard.types.package import NetRef

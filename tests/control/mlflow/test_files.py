@@ -2,6 +2,7 @@ import http.client
 import json
 import os
 import threading
+from pathlib import Path
 
 import psutil
 import pytest
@@ -34,7 +35,7 @@ def test_files_go_up_and_come_down(server, tmp_path):
     assert {os.path.relpath(os.path.join(r, f), down) for r, _, fs in os.walk(down) for f in fs} == {
         "a b.txt", "empty", "sub/é ü.bin",
     }  # fmt: skip
-    assert open(os.path.join(down, "sub", "é ü.bin"), "rb").read() == b"\0\1"
+    assert Path(down, "sub", "é ü.bin").read_bytes() == b"\0\1"
 
 
 def test_a_file_is_replaced_and_deleted(server):
@@ -73,7 +74,7 @@ def test_a_large_file_streams(server, tmp_path):
     down = server.client.download_artifacts(run_id, "big.bin", str(tmp_path / "down"))
     done.set()
     thread.join()
-    assert open(down, "rb").read() == big.read_bytes()
+    assert Path(down).read_bytes() == big.read_bytes()
     assert peak[0] - before < 64 << 20
 
 

@@ -24,8 +24,8 @@ def look(flavours, *files, signature=None):
     [
         ({"sklearn": {"pickled_model": "model.skops", "serialization_format": "skops"}, "python_function": {}},
          ["model.skops"], ("skops", "model.skops")),
-        ({"keras": {"data": "data"}}, ["data/model.keras", "data/keras_module.txt"], ("keras", "data/model.keras")),
-        ({"tensorflow": {"data": "data", "model_type": "keras"}}, ["data/model.keras"], ("keras", "data/model.keras")),
+        ({"keras": {"data": "data"}}, ["data/model.keras", "data/x.txt"], ("keras", "data/model.keras")),
+        ({"tensorflow": {"data": "data"}}, ["data/model.keras"], ("keras", "data/model.keras")),
         ({"tensorflow": {"saved_model_dir": "tfmodel"}}, ["tfmodel/saved_model.pb"], ("savedmodel", "tfmodel")),
         ({"pytorch": {"model_data": "data"}}, ["data/model.pt2"], ("pt2", "data/model.pt2")),
         ({"onnx": {"data": "model.onnx"}}, ["model.onnx"], ("onnx", "model.onnx")),

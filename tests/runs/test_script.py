@@ -15,6 +15,7 @@ import pytest
 from event_server import TOKEN, EventServer
 from modelyard import packages
 from modelyard.datasets import IngestOptions, ingest
+from modelyard.runs.reporter import RunReporter
 from modelyard.trust import sandbox
 from modelyard.types.run import RunOutcome, RunSpec
 from waiting import wait_until
@@ -26,23 +27,13 @@ pytestmark = [
 ]
 
 
-class Quiet:
-    """A reporter that nobody reads."""
-
-    def metrics(self, step: int, values: dict[str, float]) -> None: ...
-
-    def progress(self, done: float, total: float, text: str = "") -> None: ...
-
-    def check(self) -> None: ...
-
-
 @pytest.fixture(scope="module")
 def wine(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A data set version's folder and digest."""
     from modelyard.datasets import open_dataset
 
     folder = tmp_path_factory.mktemp("wine") / "dataset"
-    ingest([], IngestOptions(builtin="wine"), folder, Quiet())
+    ingest([], IngestOptions(builtin="wine"), folder, RunReporter())
     return folder, open_dataset(folder).digest
 
 

@@ -7,22 +7,13 @@ import pytest
 
 from modelyard.datasets import IngestOptions, ingest
 from modelyard.errors import InvalidInput, UnknownName
+from modelyard.runs.reporter import RunReporter
 from modelyard.tracking.data import ScriptDataset
-
-
-class Quiet:
-    """A reporter that nobody reads."""
-
-    def metrics(self, step: int, values: dict[str, float]) -> None: ...
-
-    def progress(self, done: float, total: float, text: str = "") -> None: ...
-
-    def check(self) -> None: ...
 
 
 def made(folder: Path, **options: object) -> ScriptDataset:
     sources = [options.pop("source")] if "source" in options else []
-    ingest(sources, IngestOptions(**options), folder, Quiet())  # type: ignore[arg-type]
+    ingest(sources, IngestOptions(**options), folder, RunReporter())  # type: ignore[arg-type]
     return ScriptDataset("it:1", folder)
 
 

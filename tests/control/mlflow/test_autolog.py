@@ -120,7 +120,7 @@ def test_the_same_as_a_pickle_is_refused_with_the_way_to_a_safe_one(platform):
 
 
 def test_a_keras_script(platform):
-    said = script(platform, KERAS, KERAS_BACKEND="torch")
+    said = script(platform, KERAS, KERAS_BACKEND="tensorflow")
     status, reference, message = version_of(platform, "Keras digits")
     assert status == "READY", message
     platform.yard("deploy", "keras-digits", reference)

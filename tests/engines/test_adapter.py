@@ -81,4 +81,5 @@ def test_softmax_gives_probabilities_of_any_finite_logits(logits: np.ndarray) ->
     found = answered("softmax", logits)
     assert np.isfinite(found).all()
     assert np.allclose(found.sum(axis=1), 1, atol=1e-5)
-    assert (found.argmax(axis=1) == logits.argmax(axis=1)).all() or np.unique(logits).size < logits.size
+    best = found[np.arange(len(found)), logits.argmax(axis=1)]
+    assert (best == found.max(axis=1)).all()  # two logits that are nearly equal may give one probability

@@ -30,10 +30,16 @@ Parameter = Annotated[
 ]
 
 
-def predict(name: str, input: Input, parameter: Parameter = None, as_json: Json = False) -> None:
+def predict(
+    name: str,
+    input: Input,
+    parameter: Parameter = None,
+    as_text: Annotated[bool, typer.Option("--text", help="INPUT is itself the text to ask with.")] = False,
+    as_json: Json = False,
+) -> None:
     """Ask a deployment."""
     parameters = {k: value_of(v) for k, v in pairs(parameter or [], "--parameter").items()}
-    answer = client().predict(name, read_input(input), **parameters)
+    answer = client().predict(name, input if as_text else read_input(input), **parameters)
     show(answer, as_json, _face(answer))
 
 
@@ -48,7 +54,8 @@ def read_input(given: str) -> Any:
     if given.lstrip().startswith(("{", "[")):
         return _json(given)
     if not path.is_file():
-        raise InvalidInput("this is neither a file nor JSON", came=given, allowed="a file, JSON text, or -")
+        allowed = "a file, JSON text, or -; with --text, a text itself"
+        raise InvalidInput("this is neither a file nor JSON", came=given, allowed=allowed)
     readers: dict[str, Callable[[Path], Any]] = {".json": _json_file, ".jsonl": _lines, ".csv": _rows}
     return readers.get(path.suffix.lower(), Path.read_bytes)(path)
 

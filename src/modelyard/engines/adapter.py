@@ -77,7 +77,7 @@ def _check_rows(arrays: list[Array]) -> None:
 
 
 _ARRANGE: Final[Mapping[str, Callable[[list[Array]], Array]]] = {
-    **dict.fromkeys(("same", "NHWC", "NCHW", "NHW", "flat", "tokens"), _one),
+    **dict.fromkeys(("same", "NHWC", "NCHW", "NHW", "flat"), _one),
     "columns": _columns,
     "column": _column,
 }

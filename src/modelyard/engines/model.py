@@ -39,8 +39,7 @@ class Model:
         if isinstance(manifest.adapter, Adapter):
             adapted = Adapted(manifest.adapter, manifest.tensors)
             self._answer = adapted.answer
-            if not _by_task(manifest.adapter):
-                self._transform = adapted.feed
+            self._transform = adapted.feed
 
     def predict(self, arrays: Tensors) -> dict[str, Array]:
         """Arrays by the signature's inputs (what `prepared.decode` gives) to its outputs, batch first.
@@ -85,11 +84,6 @@ def open_model(
             )
         parity.replay(engine, folder, manifest)
     return Model(manifest, task, engine, folder)
-
-
-def _by_task(adapter: Adapter) -> bool:
-    """Whether the task's own transform makes the tensors, as a tokenizer does."""
-    return any(i.layout == "tokens" for i in adapter.inputs)
 
 
 def _prepared(task: Task, manifest: Manifest, folder: Path | None) -> Prepared:

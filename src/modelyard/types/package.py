@@ -42,7 +42,7 @@ class Golden(Struct, frozen=True, kw_only=True):
     sets: int | UnsetType = UNSET
 
 
-Layout = Literal["same", "NHWC", "NCHW", "NHW", "flat", "columns", "column", "tokens"]
+Layout = Literal["same", "NHWC", "NCHW", "NHW", "flat", "columns", "column"]
 
 
 class InputAdapter(Struct, frozen=True, kw_only=True):
@@ -52,7 +52,7 @@ class InputAdapter(Struct, frozen=True, kw_only=True):
     sources   the arrays that it is made of
     layout    "same": the array as it is. Of an image [rows, height, width, channels]: "NHWC", "NCHW", "NHW" (no
               channel axis), "flat" [rows, values]. Of a table's columns: "columns" puts them side by side
-              [rows, columns], "column" is one as [rows, 1]. Of texts: "tokens" (the task's own tokenizer)
+              [rows, columns], "column" is one as [rows, 1]
     mean, std subtracted, and divided by; one value, or one a channel, in the array's unit (pixels: 0 to 255)
     """
 

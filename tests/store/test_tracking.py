@@ -92,8 +92,8 @@ def test_metrics_of_logged_models(database: Database, runs: dict[str, str]) -> N
             session.add(
                 LoggedModel(
                     tenant="default", id=f"m-{number}", experiment=0, name=f"n{number}", run_id=runs["alpha"],
-                    model_type="", status="LOGGED_MODEL_READY", status_message="", state="active", created_ms=number,
-                    updated_ms=number,
+                    model_type="", status="LOGGED_MODEL_READY", status_message="", state="active",
+                    created_ms=number, updated_ms=number,
                 )
             )  # fmt: skip
             steps = [

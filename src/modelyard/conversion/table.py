@@ -29,7 +29,6 @@ FORMATS: Final[dict[str, str]] = {
     "pt2": "modelyard.conversion.torch",
     "skops": "modelyard.conversion.sklearn",
     "openvino": "modelyard.conversion.openvino",
-    "gguf": "modelyard.conversion.gguf",
 }
 """A file's format -> the module with `load`, whose result its `subject` takes."""
 

@@ -211,9 +211,9 @@ def kill_tree(process: "subprocess.Popen[bytes]") -> None:
     boxed = alive and _in_bubblewrap(process.pid) and _children(process.pid)
     for pid in boxed or (tree(process.pid) if alive else []):
         with suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
             if boxed:
                 _serve_first(pid)  # it has to run once more to end, and to end the others
+            os.kill(pid, signal.SIGKILL)
     with suppress(ProcessLookupError, PermissionError):
         if not boxed and os.getpgrp() != process.pid:
             os.killpg(process.pid, signal.SIGKILL)  # which may be left when its leader has ended

@@ -5,6 +5,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import subprocess
 from pathlib import Path
 
 
@@ -25,6 +26,16 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder with all that is in it, where it is there; links are removed, not followed. However
+    deep it is:
+    a script may have made folders in folders until Python's own way of removing them gives up."""
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+    except RecursionError:
+        subprocess.run(["rm", "-rf", "--", os.fspath(folder)], check=False)
 
 
 def sync_folder(folder: Path) -> None:

@@ -212,6 +212,8 @@ def test_a_bundle_brings_a_version_with_all_that_is_known(
     assert [r["metrics"] for r in here["reports"]] == [r["metrics"] for r in there["reports"]]
     assert bare.client.models.report("wine") == stocked.client.models.report("wine:1")
     assert here["dataset_digest"] == there["dataset_digest"]
+    assert here["history"]["run"]["id"] == there["run"]
+    assert f"train {there['run']}, data wine" in bare.yard("models", "show", "wine:1")
     bare.client.deploy("wine", "wine")
     row = stocked.client.data.sample("wine").features
     stocked.client.deploy("exported", "wine:1")

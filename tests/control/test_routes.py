@@ -50,6 +50,7 @@ ADMIN = {
     ("GET", "/api/v1/runs/{run}/metrics"),
     ("GET", "/api/v1/runs/{run}/log"),
     ("POST", "/api/v1/runs/{run}/cancel"),
+    ("POST", "/api/v1/runs/{run}/retry"),
     ("GET", "/api/v1/models"),
     ("POST", "/api/v1/models/imports"),
     ("GET", "/api/v1/models/{name}/versions/{version}/bundle"),

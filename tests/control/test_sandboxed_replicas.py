@@ -16,7 +16,7 @@ from launching import lives
 from live_platform import LivePlatform
 from modelyard.control.bootstrap import open_platform
 from modelyard.home import Home
-from modelyard.trust.watch import tree
+from modelyard.trust.processes import tree
 from modelyard.types.run import RunOutcome
 from small_package import answers, write_package
 from waiting import wait_until
@@ -38,6 +38,11 @@ def live(home: Home, tmp_path: Path) -> Iterator[LivePlatform]:
         yield live
 
 
+def serving(live: LivePlatform, name: str) -> bool:
+    """Whether the gateway has heard of it too."""
+    return live.get(f"deployments/{name}")["state"] == "ready" and live.serves(name) is not None
+
+
 def ask(live: LivePlatform, name: str) -> tuple[str, Any]:
     rows = {"a": [0.5, -1.0, 2.0], "b": [0.1, 3.0, -0.7]}
     tensors = [{"name": n, "datatype": "FP64", "shape": [3], "data": v} for n, v in rows.items()]
@@ -52,7 +57,7 @@ def ask(live: LivePlatform, name: str) -> tuple[str, Any]:
 def test_a_program_answers_as_onnx_does(live: LivePlatform) -> None:
     for name, version in (("plain", 1), ("boxed", 2)):
         live.post("deployments", {"name": name, "model": "colours", "version": version})
-        wait_until(lambda name=name: live.get(f"deployments/{name}")["state"] == "ready", 60, name)
+        wait_until(lambda name=name: serving(live, name), 60, name)
     (first, plain), (second, boxed) = ask(live, "plain"), ask(live, "boxed")
     assert (first, second) == ("1", "2")
     assert plain.shape == (3, answers(np.zeros((1, 2))).shape[1])
@@ -68,7 +73,7 @@ def test_a_program_answers_as_onnx_does(live: LivePlatform) -> None:
 def test_from_one_to_the_other_without_a_failure(live: LivePlatform) -> None:
     """A deployment goes over from ONNX to a sandbox and back; those who ask hear nothing of it."""
     live.post("deployments", {"name": "colours", "model": "colours", "version": 1})
-    wait_until(lambda: live.get("deployments/colours")["state"] == "ready", 60)
+    wait_until(lambda: serving(live, "colours"), 60)
     for version in ("2", "1"):
         live.patch("deployments/colours", {"split": {version: 1.0}})
         wait_until(lambda version=version: ask(live, "colours")[0] == version, 60, version)

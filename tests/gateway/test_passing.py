@@ -7,6 +7,7 @@ import shutil
 import socket
 import threading
 import time
+from collections import deque
 from pathlib import Path
 
 import httpx
@@ -329,6 +330,8 @@ def test_control_that_is_away(site, tmp_path):
 def test_what_is_passed():
     assert passed("/api/2.0/mlflow/runs/get").scope == "track"
     assert passed("/api/v1/runs") is None
+    assert passed("/version") is not None
+    assert passed("/versions") is None
     assert as_bearer(b"Basic " + base64.b64encode(b"me:key")) == b"Bearer key"
     assert as_bearer(b"Bearer x") == b"Bearer x"
     assert as_bearer(b"basic !") is None
@@ -336,3 +339,32 @@ def test_what_is_passed():
     for raw in (b"/a/../b", b"/a/%2e%2E/b", b"/a//b", b"/a/./b", b"/a/..%2fb"):
         with pytest.raises(NotFound):
             check_path(raw)
+
+
+def test_an_answer_that_breaks_off_does_not_look_whole(tmp_path_factory):
+    """Control is killed in the middle of a download."""
+    own = Site(tmp_path_factory.mktemp("broken") / "home")
+    try:
+        path = own.run() + "/big"
+        own.http.put(path, content=os.urandom(64 << 20))
+        control = next(
+            p for p in psutil.process_iter(["cmdline"])
+            if "modelyard.control" in p.info["cmdline"] and str(own.home.root) in p.info["cmdline"]
+        )  # fmt: skip
+        with own.http.stream("GET", path) as answer:
+            pieces = answer.iter_raw(1 << 16)
+            next(pieces)
+            control.kill()
+            with pytest.raises(httpx.TransportError):
+                deque(pieces)
+        assert own.gateway.child.poll() is None
+        wait_until(own.ready, 30, "control to be started again")
+    finally:
+        own.stop()
+
+
+def test_headers_that_a_caller_calls_its_connections(site, gateway):
+    """Connection: authorization must not take the key away, nor may it be a way around a check."""
+    path = "/api/2.0/mlflow/experiments/get?experiment_id=0"
+    for named in ("close, authorization", "close, x-secret", "close, content-length"):
+        assert status_of(gateway.raw(head(site, "GET", path, f"Connection: {named}", "X-Secret: 1"))) == 200

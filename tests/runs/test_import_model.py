@@ -52,6 +52,19 @@ def test_onnx_becomes_a_package_that_opens(tmp_path: Path, onnx: bytes) -> None:
     assert manifest.notes[0].startswith("it is an ONNX graph of 2 nodes")
 
 
+@pytest.mark.parametrize("name", ["model", "model.zip", "MODEL.ONNX"])
+def test_a_format_is_found_whatever_the_name(tmp_path: Path, onnx: bytes, name: str) -> None:
+    made = context(tmp_path, {name: onnx})
+    assert run(made).summary["format"] == "onnx"
+    assert open_model(made.outputs / "package").manifest.formats == {"onnx": "model.onnx"}
+
+
+def test_a_skops_file_by_another_name(tmp_path: Path) -> None:
+    brought_models.write_skops(tmp_path / "x.skops")
+    made = context(tmp_path / "run", {"forest.bin": (tmp_path / "x.skops").read_bytes()})
+    assert run(made).summary["format"] == "skops"
+
+
 def test_what_one_says_counts_more_than_what_is_guessed(tmp_path: Path, onnx: bytes) -> None:
     made = context(
         tmp_path,

@@ -135,6 +135,7 @@ modelyard.log_metric("loss", 9.0)
         ("import modelyard; modelyard.log_artifact('/etc/passwd', '../../x')", "a name that leads elsewhere"),
         ("import modelyard; modelyard.log_metrics({'a': 'b'})", "metric 'a' is no number"),
         ("import modelyard; modelyard.log_model(object(), name='m')", "no model that can be packaged"),
+        ("import modelyard; modelyard.log_model(object(), name='A/b')", "not a name for a model"),
     ],
 )
 def test_a_script_that_fails_says_how_and_publishes_nothing(tmp_path: Path, code: str, message: str) -> None:
@@ -243,6 +244,44 @@ packages.write(folder, Manifest(task="tensors", signature=empty, tensors=empty, 
     assert outcome.error["code"] == "format_not_allowed"
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "os.rmdir(outputs / 'models'); os.symlink({aim!r}, outputs / 'models')",
+        "os.symlink({aim!r}, outputs / 'artifacts' / 'x')",
+        "os.mkfifo(outputs / 'artifacts' / 'x')",
+        "os.symlink({aim!r} + '/secret', outputs / 'models' / 'x')",
+    ],
+    ids=["models", "folder", "pipe", "file"],
+)
+def test_links_and_pipes_that_a_script_leaves_lead_nowhere(tmp_path: Path, code: str) -> None:
+    aim = tmp_path / "packages"
+    (aim / "victim").mkdir(parents=True)
+    (aim / "victim" / "model.json").write_text("{}")
+    begin = """
+import json, os, pathlib
+outputs = pathlib.Path(json.load(open(os.environ["YARD_SCRIPT"]))["outputs"])
+"""
+    outcome = Scripted(tmp_path, begin + code.format(aim=str(aim))).run()
+    assert outcome.state == "failed"
+    assert outcome.error is not None
+    assert "links, pipes and devices are not taken" in outcome.error["message"] or "no folder" in str(
+        outcome.error
+    )
+    assert (aim / "victim" / "model.json").read_text() == "{}"
+
+
+def test_what_a_script_removes_is_not_missed(tmp_path: Path) -> None:
+    code = """
+import json, os, shutil
+outputs = json.load(open(os.environ["YARD_SCRIPT"]))["outputs"]
+for name in os.listdir(outputs):
+    shutil.rmtree(os.path.join(outputs, name))
+"""
+    outcome = Scripted(tmp_path, code).run()
+    assert (outcome.state, outcome.models, outcome.outputs) == ("succeeded", {}, {})
+
+
 def test_what_a_script_writes_into_its_pipe_harms_nothing(tmp_path: Path) -> None:
     code = """
 import os
@@ -308,6 +347,7 @@ modelyard.log_model(Ridge().fit(x, y), name="second", task="tabular-regression",
     assert outcome.state == "succeeded", run.log.read_text()
     first, second = (packages.read(run.outputs / "models" / name) for name in ("first", "second"))
     assert (list(first.formats), first.requirements) == (["skops"], environments.digest("yardsmall==1.0"))
+    assert (run.outputs / "models/first/requirements.txt").read_text() == "yardsmall==1.0"
     assert (list(second.formats), second.requirements) == (["onnx"], msgspec.UNSET)
 
 

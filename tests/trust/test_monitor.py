@@ -13,8 +13,8 @@ import pytest
 from boxes import Cell, needs_bubblewrap
 from launching import lives
 from modelyard.trust import sandbox
+from modelyard.trust.processes import tree
 from modelyard.trust.sandbox import FAULT_FD, SOCKET_FD, Limits
-from modelyard.trust.watch import tree
 from waiting import wait_until
 
 pytestmark = needs_bubblewrap

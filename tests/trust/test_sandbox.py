@@ -493,7 +493,7 @@ def test_where_bubblewrap_is_not_it_says_so(monkeypatch, tmp_path):
 
 
 def sandbox_pids(child):
-    from modelyard.trust.watch import tree
+    from modelyard.trust.processes import tree
 
     return tree(child.pid)
 
@@ -509,3 +509,20 @@ def running(word):
             except OSError:
                 continue
     return found
+
+
+@pytest.mark.skipif(
+    os.getuid() == 0 and not os.access("/sys/fs/cgroup/pids/cgroup.procs", os.W_OK),
+    reason="root's processes are counted in control groups alone",
+)
+def test_the_kernel_counts_too(cell):
+    """Nobody looks: forking fails by itself."""
+    code = (
+        "import os, time\nn = 0\n"
+        "try:\n  while n < 500:\n    if os.fork() == 0: time.sleep(60)\n    n += 1\n"
+        "except OSError as error: print('refused', 100 < n < 500)\n"
+    )
+    box = cell.box(limits=Limits(processes=10))
+    child = sandbox.start([sys.executable, "-c", code], box, stdout=subprocess.PIPE, stderr=None)
+    said, _ = child.communicate(timeout=60)
+    assert said == b"refused True\n"

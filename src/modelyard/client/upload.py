@@ -3,14 +3,13 @@
 Large files go in parts: what is there stays there, so a broken connection or a restart of control costs one part.
 """
 
-import os
-import tempfile
 import time
-import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final, Protocol
 
+from modelyard.client.folder_zip import FolderZip
 from modelyard.client.transport import Request, Transport, at, error_of
 from modelyard.errors import Conflict, DeadlineExceeded, InvalidInput, ModelyardError, NotFound, Unavailable
 
@@ -23,31 +22,52 @@ _PART = 1 << 20
 _REQUEST: Final = 256 << 20  # bytes of one part: a restart of control costs at most the reading of one
 _TIMEOUT = 3600.0
 _PATIENCE: Final = 60.0  # seconds without a byte that was taken
-_PARTING: Final = 3.0  # seconds for control to be told of an upload that is given up
+_PARTING: Final = 5.0  # seconds for a request that broke off to end at control
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 2.0
+
+
+class Content(Protocol):
+    """Bytes of a known number, any part of which can be read."""
+
+    @property
+    def size(self) -> int: ...
+
+    def parts(self, start: int, length: int) -> Iterator[bytes]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileContent:
+    path: Path
+    size: int
+
+    def parts(self, start: int, length: int) -> Iterator[bytes]:
+        """As many of them as the file still has."""
+        with self.path.open("rb") as f:
+            f.seek(start)
+            while length > 0 and (part := f.read(min(_PART, length))):
+                length -= len(part)
+                yield part
 
 
 def upload(transport: Transport, path: Path, progress: Progress) -> str:
     """The upload's id. Raises InvalidInput for a path that is missing or an empty folder."""
     if path.is_dir():
-        with tempfile.NamedTemporaryFile(suffix=".zip") as archive:
-            _pack(path, archive)
-            return _send(transport, Path(archive.name), f"{path.resolve().name}.zip", progress)
+        return _send(transport, FolderZip(path), f"{path.resolve().name}.zip", progress)
     if not path.is_file():
         raise InvalidInput("there is no such file or folder", came=str(path))
-    return _send(transport, path, path.name, progress)
+    return _send(transport, FileContent(path=path, size=path.stat().st_size), path.name, progress)
 
 
-def _send(transport: Transport, path: Path, name: str, progress: Progress) -> str:
-    size = path.stat().st_size
+def _send(transport: Transport, content: Content, name: str, progress: Progress) -> str:
+    size = content.size
     if size >= IN_PARTS:
-        return _Parts(transport, path, name, progress).send()
+        return _Parts(transport, content, name, progress).send()
     answer = transport.send(
         Request(
             method="POST",
             path="/api/v1/uploads",
             query={"filename": name},
-            content=lambda: _read(path, 0, size, size, name, progress),
+            content=lambda: _watched(content, 0, size, name, progress),
             headers={"Content-Type": "application/octet-stream", "Content-Length": str(size)},
             timeout=_TIMEOUT,
         )
@@ -56,11 +76,11 @@ def _send(transport: Transport, path: Path, name: str, progress: Progress) -> st
 
 
 class _Parts:
-    """One file on its way. It is given up after a minute in which nothing more was taken."""
+    """One upload on its way. It is given up after a minute in which nothing more was taken."""
 
-    def __init__(self, transport: Transport, path: Path, name: str, progress: Progress) -> None:
-        self._transport, self._path, self._name, self._progress = transport, path, name, progress
-        self._size = path.stat().st_size
+    def __init__(self, transport: Transport, content: Content, name: str, progress: Progress) -> None:
+        self._transport, self._content, self._name, self._progress = transport, content, name, progress
+        self._size = content.size
 
     def send(self) -> str:
         body = {"filename": self._name, "size": self._size}
@@ -68,7 +88,7 @@ class _Parts:
         where = at("uploads", "sessions", session)
         try:
             self._send_all(where)
-            return str(self._transport.post(f"{where}/finish")["id"])
+            return self._finish(where)
         except BaseException as error:
             self._give_up(where, error)
             raise
@@ -88,6 +108,17 @@ class _Parts:
             if offset > before:
                 since, pause = time.monotonic(), _FIRST_PAUSE
 
+    def _finish(self, where: str) -> str:
+        """The upload's id; again where the answer was lost, or the last part is still being read."""
+        since = time.monotonic()
+        while True:
+            try:
+                return str(self._transport.post(f"{where}/finish")["id"])
+            except Conflict:
+                if time.monotonic() - since > _PARTING:
+                    raise
+                time.sleep(_FIRST_PAUSE)
+
     def _part(self, where: str, offset: int) -> int:
         """The offset after it."""
         length = min(_REQUEST, self._size - offset)
@@ -95,7 +126,7 @@ class _Parts:
             method="PUT",
             path=where,
             query={"offset": str(offset)},
-            content=lambda: _read(self._path, offset, length, self._size, self._name, self._progress),
+            content=lambda: _watched(self._content, offset, length, self._name, self._progress),
             headers={"Content-Type": "application/octet-stream", "Content-Length": str(length)},
             timeout=_TIMEOUT,
         )
@@ -126,35 +157,12 @@ class _Parts:
                 return
 
 
-def _read(path: Path, start: int, length: int, size: int, name: str, progress: Progress) -> Iterator[bytes]:
-    done = 0
-    with path.open("rb") as f:
-        f.seek(start)
-        while done < length and (part := f.read(min(_PART, length - done))):
-            done += len(part)
-            yield part
-            progress(start + done, size, f"uploading {name}")
-
-
-def _pack(folder: Path, target: IO[bytes]) -> None:
-    """Stored, not compressed: pictures and weights do not shrink, and time is spent once."""
-    files = sorted(_files(folder))
-    if not files:
-        raise InvalidInput("there is no file in the folder", came=str(folder))
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
-        for file in files:
-            archive.write(file, file.relative_to(folder).as_posix())
-    target.flush()
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """Regular files; what is hidden (.DS_Store, .git) is left out, and links are not followed."""
-    for root, folders, names in os.walk(folder):
-        folders[:] = [f for f in folders if not f.startswith(".")]
-        for name in names:
-            path = Path(root, name)
-            if not name.startswith(".") and path.is_file() and not path.is_symlink():
-                yield path
+def _watched(content: Content, start: int, length: int, name: str, progress: Progress) -> Iterator[bytes]:
+    done = start
+    for part in content.parts(start, length):
+        done += len(part)
+        yield part
+        progress(done, content.size, f"uploading {name}")
 
 
 def saved(transport: Transport, path: str, target: Path, progress: Progress) -> Any:

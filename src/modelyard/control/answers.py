@@ -89,6 +89,8 @@ async def _on_validation(request: Request, error: Exception) -> Response:
 async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = _CODES.get(error.status_code, InvalidInput.code)
+    if code == "not_found" and mlflow.speaks(request.url.path):
+        code = mlflow_errors.NO_ENDPOINT
     return _answer(request, code, str(error.detail))
 
 

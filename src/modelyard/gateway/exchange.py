@@ -102,6 +102,7 @@ class Exchange:
         if self._gone:
             raise CallerGone
         if message["type"] == "http.response.abort":  # what the caller has must not look whole
+            self._gone = True
             self._connection.transport.abort()
             return
         if self._streaming is None:

@@ -7,6 +7,8 @@ else is control's to say. One connection a request: control is near, and these a
 import asyncio
 import base64
 import binascii
+import json
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +21,8 @@ import msgspec
 from modelyard.errors import DeadlineExceeded, NotFound, Unavailable
 from modelyard.gateway.bodies import CallerGone
 from modelyard.gateway.limits import Limits
+
+_log = logging.getLogger(__name__)
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -41,17 +45,17 @@ _NOT_ANSWERED: Final = _HOP_BY_HOP | {b"date", b"server", b"x-request-id"}
 
 @dataclass(frozen=True, kw_only=True)
 class Passed:
-    """Paths that begin with `prefix`, for keys with `scope` ("" is open). `shape`: how its errors look."""
+    """Paths that begin with `prefix`, or are it (`whole`), for keys with `scope` ("" is open)."""
 
     prefix: str
     scope: str
-    shape: str
+    whole: bool = False
 
 
 PASSED: Final = (
-    Passed(prefix="/api/2.0/mlflow", scope="track", shape="mlflow"),
-    Passed(prefix="/api/3.0/mlflow", scope="track", shape="mlflow"),
-    Passed(prefix="/version", scope="", shape="mlflow"),
+    Passed(prefix="/api/2.0/mlflow", scope="track"),
+    Passed(prefix="/api/3.0/mlflow", scope="track"),
+    Passed(prefix="/version", scope="", whole=True),
 )
 PREFIXES: Final = tuple(p.prefix for p in PASSED)
 RAW_PREFIXES: Final = tuple(prefix.encode() for prefix in PREFIXES)
@@ -67,7 +71,7 @@ _MLFLOW_CODES: Final = {
 
 def passed(path: str) -> Passed | None:
     """The line of PASSED that a path belongs to."""
-    return next((p for p in PASSED if path.startswith(p.prefix)), None)
+    return next((p for p in PASSED if path == p.prefix or (path.startswith(p.prefix) and not p.whole)), None)
 
 
 def error_body(code: str, message: str, request_id: str) -> bytes:
@@ -132,13 +136,21 @@ class Passing:
     def _head(self, scope: Message, request_id: bytes) -> bytes:
         target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
         lines = [scope["method"].encode() + b" " + target + b" HTTP/1.1", b"host: " + self._netloc.encode()]
-        lines += [name + b": " + value for name, value in scope["headers"] if name not in _NOT_SENT]
+        not_sent = _NOT_SENT | _named_by_connection(scope["headers"])
+        lines += [name + b": " + value for name, value in scope["headers"] if name not in not_sent]
         if is_chunked(scope["headers"]):
             lines.append(b"transfer-encoding: chunked")
         if _is_large(scope["headers"]):
             lines.append(_EXPECT)
         lines += [b"x-request-id: " + request_id, b"connection: close"]
         return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+def _named_by_connection(headers: RawHeaders) -> set[bytes]:
+    """What the sender says is of its connection alone; not that what this side needs could be taken away."""
+    values = (value for name, value in headers if name == b"connection")
+    named = {token.strip().lower() for value in values for token in value.split(b",")}
+    return named - {b"content-length", b"authorization", b"content-type", b"content-encoding"}
 
 
 def is_chunked(headers: RawHeaders) -> bool:
@@ -230,23 +242,28 @@ class _Exchange:
 
     async def _give_back(self, method: str, send: Send, request_id: bytes) -> None:
         answer = self._answer
-        own = (
-            {b"content-length"} if answer.complete or method == "HEAD" else set()
-        )  # it is whole: `send` counts it
+        whole = answer.complete or method == "HEAD"
+        own = {b"content-length"} if whole else set()  # `send` counts a whole answer by itself
         headers = [(n, v) for n, v in answer.headers if n not in _NOT_ANSWERED | own]
         headers.append((b"x-request-id", request_id))
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         try:
-            while not answer.complete and method != "HEAD":
-                if parts := answer.take():
-                    await send({"type": "http.response.body", "body": parts, "more_body": True})
-                    continue
-                async with asyncio.timeout(self._limits.passed_seconds):
-                    await self._feed("control broke off")
-        except (Unavailable, TimeoutError):
-            await send({"type": "http.response.abort"})
-            return
+            if not whole:
+                await self._stream_back(send)
+        except CallerGone:
+            raise
+        except Exception as error:
+            _log.warning("%s", json.dumps({"event": "answer_broke_off", "error": type(error).__name__}))
+            return await send({"type": "http.response.abort"})
         await send({"type": "http.response.body", "body": answer.take()})
+
+    async def _stream_back(self, send: Send) -> None:
+        while not self._answer.complete:
+            if parts := self._answer.take():
+                await send({"type": "http.response.body", "body": parts, "more_body": True})
+                continue
+            async with asyncio.timeout(self._limits.passed_seconds):
+                await self._feed("control broke off")
 
 
 class _Answer:

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from modelyard import packages
 from modelyard.conversion.contract import Options
-from modelyard.errors import InvalidInput, ModelyardError, TooLarge, from_dict
+from modelyard.errors import InvalidInput, ModelyardError, NotFound, TooLarge, from_dict
 from modelyard.files import link_or_copy, write_atomic
 from modelyard.packages.card import licence_of
 from modelyard.runs import bundles, hub, keeping
@@ -29,6 +29,7 @@ from modelyard.trust import sandbox
 from modelyard.trust.inspection import huggingface
 from modelyard.trust.inspection.apart import inspect_sandboxed
 from modelyard.trust.inspection.contract import Inspection
+from modelyard.trust.leavings import check_plain, read_plain
 from modelyard.types.package import MANIFEST_NAME, FileEntry, Lineage, Manifest, encode_manifest
 from modelyard.types.run import RunOutcome
 
@@ -36,7 +37,11 @@ _log = logging.getLogger(__name__)
 _KEPT_IF_NOT_CONVERTED: Final = ("safetensors",)
 _WITHOUT_CODE: Final = ("onnx", "gguf", "safetensors")
 """Formats whose files are data alone: they are opened without a sandbox where there is none."""
+_SUFFIXES: Final = {"onnx": ".onnx", "keras": ".keras", "skops": ".skops", "pt2": ".pt2", "gguf": ".gguf",
+                    "safetensors": ".safetensors"}  # fmt: skip
+"""Of formats that are one file."""
 _MEMORY: Final = 16 << 30
+_RESULT_BYTES: Final = 1 << 20
 _SECONDS: Final = 3600.0
 _LOOK: Final = 0.2
 T = TypeVar("T")
@@ -119,7 +124,7 @@ class _Import:
             base, kept = base.parent, (base.name,)
         clean = self._work / "model"
         for name in kept:
-            target = clean / name
+            target = clean / (name if len(kept) > 1 else _suffixed(name, found.format))
             target.parent.mkdir(parents=True, exist_ok=True)
             link_or_copy(base / name, target)
         if self._licence == Options().licence:
@@ -197,7 +202,8 @@ class _Import:
             "HF_HUB_OFFLINE": "1",
         }
         limits = sandbox.Limits(memory_bytes=_MEMORY, seconds=_SECONDS)
-        box = sandbox.Sandbox(read=(model, spec), write=(out,), cwd=out, env=env, limits=limits)
+        home = self._context.folder.parent.parent
+        box = sandbox.Sandbox(hide=(home,), read=(model, spec), write=(out,), cwd=out, env=env, limits=limits)
         argv = [sys.executable, "-m", "modelyard.runs.converting", str(spec)]
         watch = sandbox.Watch(
             sandbox.start(argv, box, stdout=sys.stdout.fileno(), stderr=subprocess.STDOUT), box
@@ -209,9 +215,10 @@ class _Import:
             watch.end()
         if ended.passed is not None:
             raise TooLarge("the conversion needed more than it may use", came=ended.passed.message)
+        check_plain(out)  # a link or a pipe that was left would lead us elsewhere, or nowhere
         try:
-            return msgspec.json.decode((out / RESULT_NAME).read_bytes(), type=Result)
-        except (OSError, msgspec.MsgspecError):
+            return msgspec.json.decode(read_plain(out / RESULT_NAME, _RESULT_BYTES), type=Result)
+        except (NotFound, msgspec.MsgspecError):
             raise InvalidInput(
                 "the conversion came to no end; the run's log says more", came=f"status {ended.code}"
             ) from None
@@ -255,6 +262,12 @@ class _Import:
 
     def _say(self, text: str) -> None:
         _log.info("%s", text)
+
+
+def _suffixed(name: str, format: str) -> str:
+    """Frameworks go by a file's name."""
+    suffix = _SUFFIXES.get(format, "")
+    return name if name.lower().endswith(suffix) else f"{name}{suffix}"
 
 
 def _entry(names: list[Path], format: str) -> Path:

@@ -8,7 +8,6 @@ Exit status 0: succeeded; 1: failed or cancelled, as the outcome says; 2: there 
 import errno
 import logging
 import os
-import shutil
 import sys
 import threading
 import time
@@ -17,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from modelyard.errors import Cancelled, InvalidInput, ModelyardError, ScriptFailed
-from modelyard.files import write_atomic
+from modelyard.files import remove_tree, write_atomic
 from modelyard.runs import load
 from modelyard.runs.context import OUTCOME_NAME, SPEC_NAME, RunContext
 from modelyard.runs.reporter import RunReporter
@@ -75,7 +74,7 @@ class _Attempt:
         """What an earlier process of this attempt left is not this one's."""
         (self.context.attempt / OUTCOME_NAME).unlink(missing_ok=True)
         if self.context.outputs.exists():
-            shutil.rmtree(self.context.outputs)
+            remove_tree(self.context.outputs)
         self.context.outputs.mkdir(parents=True)
         self.context.checkpoints.mkdir(parents=True, exist_ok=True)
 

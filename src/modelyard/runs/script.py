@@ -16,11 +16,13 @@ import msgspec
 from msgspec import Meta, Struct
 
 from modelyard.errors import ScriptFailed
+from modelyard.files import remove_tree
 from modelyard.runs.context import RunContext
 from modelyard.runs.reporter import RunReporter
 from modelyard.runs.script_models import take_models
 from modelyard.runs.script_streams import EventReader, LogCopy
 from modelyard.trust import sandbox
+from modelyard.trust.leavings import check_plain
 from modelyard.trust.limits import Limits
 from modelyard.trust.sandbox import Sandbox
 from modelyard.trust.watch import Watch
@@ -77,9 +79,11 @@ def run(context: RunContext) -> RunOutcome:
     _lay_out(context, work)
     _write_context(context, params, digest)
     summary = _Script(context, params, python, work).run()
+    check_plain(context.outputs)  # a link that the script left would lead us elsewhere
     context.reporter.progress(1, 1, "taking over what it made")
-    models = take_models(context, context.outputs / MODELS, digest)
-    outputs = {"artifacts": ARTIFACTS} if any((context.outputs / ARTIFACTS).iterdir()) else {}
+    models = take_models(context, params.requirements if digest else None)
+    kept = context.outputs / ARTIFACTS
+    outputs = {"artifacts": ARTIFACTS} if kept.is_dir() and any(kept.iterdir()) else {}
     return RunOutcome(state="succeeded", outputs=outputs, models=models, summary=summary)
 
 
@@ -101,7 +105,7 @@ def _environment(context: RunContext, params: Params) -> tuple[Path, str | None]
 def _lay_out(context: RunContext, work: Path) -> None:
     """The script's own folder, with copies of its files: it may do there what it likes."""
     if work.exists():
-        shutil.rmtree(work)
+        remove_tree(work)
     shutil.copytree(context.input("sources"), work, copy_function=shutil.copyfile)
     for name in (MODELS, ARTIFACTS):
         (context.outputs / name).mkdir(exist_ok=True)
@@ -180,6 +184,7 @@ class _Script:
         if events is not None:
             env[EVENTS_VARIABLE] = str(events)
         return Sandbox(
+            hide=(context.folder.parent.parent,),  # the home
             read=(context.folder / "inputs", _context_file(context), *_python_folders(self._python)),
             write=self._write(),
             cwd=self._work,

@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from modelyard.conversion.contract import Options, Origin
 from modelyard.errors import InvalidInput
 from modelyard.tracking.backend import Backend, LoggedModel
 from modelyard.tracking.data import ScriptDataset
+from modelyard.types.package import NAME, NAME_RULE
 from modelyard.types.script import CONTEXT_VARIABLE, ScriptEvent
 
 _LONGEST_NAME: Final = 100
@@ -163,6 +165,8 @@ def log_model(
     """
     from modelyard.tasks.options import resolve
 
+    if not isinstance(name, str) or not re.fullmatch(NAME, name):
+        raise InvalidInput("not a name for a model", came=name, allowed=NAME_RULE)
     if "labels" in options:
         options["labels"] = [str(label) for label in options["labels"]]
     plain: dict[str, Any] = msgspec.to_builtins({k: v for k, v in options.items() if v is not None})

@@ -83,10 +83,10 @@ def _count(most: int) -> None:
 
 
 def _forget_empty(root: str) -> None:
-    """Groups of sandboxes that have ended; the kernel keeps those that hold a process."""
+    """Groups of sandboxes that have ended. One that is being made is empty too, but its process is there."""
     for name in os.listdir(root):
-        if name.startswith("modelyard-"):
-            with contextlib.suppress(OSError):
+        if name.startswith("modelyard-") and not os.path.exists(f"/proc/{name.partition('-')[2]}"):
+            with contextlib.suppress(OSError):  # the kernel keeps one that holds a process
                 os.rmdir(f"{root}/{name}")
 
 

@@ -9,6 +9,9 @@ from msgspec import UNSET, Struct, UnsetType
 from modelyard.types.tensor import Signature
 
 MANIFEST_NAME: Final = "model.json"
+NAME: Final = r"[a-z0-9][a-z0-9._-]{0,62}"
+"""What a model, a data set or a deployment may be called (a regular expression of the whole name)."""
+NAME_RULE: Final = "a-z, 0-9, '.', '_', '-', at most 63, beginning with a letter or a digit"
 
 
 class FileEntry(Struct, frozen=True, kw_only=True):

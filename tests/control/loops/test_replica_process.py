@@ -20,7 +20,7 @@ from modelyard.control.loops.replicas import _worked
 from modelyard.errors import Corrupt, InvalidInput, Unavailable
 from modelyard.serving.probe import probe
 from modelyard.trust import sandbox
-from modelyard.trust.watch import tree
+from modelyard.trust.processes import tree
 from small_package import write_package
 from waiting import wait_until
 from wheels import only_from, write_wheel

@@ -153,12 +153,13 @@ def infer(platform, name, inputs):
     """By the Open Inference Protocol, as the model's signature names its input."""
     import httpx
 
-    http = httpx.Client(base_url=platform.client.gateway_url, trust_env=False, timeout=30,
-                        headers={"Authorization": f"Bearer {platform.client.settings.api_key}"})  # fmt: skip
-    (spec,) = http.get(f"/v2/models/{name}").json()["inputs"]
-    tensor = {"name": spec["name"], "datatype": spec["datatype"], "shape": list(np.shape(inputs)),
-              "data": np.ravel(inputs).tolist()}  # fmt: skip
-    answer = http.post(f"/v2/models/{name}/infer", json={"inputs": [tensor]})
+    headers = {"Authorization": f"Bearer {platform.client.settings.api_key}"}
+    base = platform.client.gateway_url
+    with httpx.Client(base_url=base, trust_env=False, timeout=30, headers=headers) as http:
+        (spec,) = http.get(f"/v2/models/{name}").json()["inputs"]
+        tensor = {"name": spec["name"], "datatype": spec["datatype"], "shape": list(np.shape(inputs)),
+                  "data": np.ravel(inputs).tolist()}  # fmt: skip
+        answer = http.post(f"/v2/models/{name}/infer", json={"inputs": [tensor]})
     assert answer.status_code == 200, answer.text
     (output,) = answer.json()["outputs"]
     return np.reshape(output["data"], output["shape"])

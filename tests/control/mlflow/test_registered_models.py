@@ -37,17 +37,15 @@ def test_names_that_are_none(server, name):
 
 
 def test_searching(server):
-    for name in ("Search one", "Search two", "search three"):
+    for name in ("Find one", "Find two", "find three"):
         server.client.create_registered_model(name, tags={"n": name[-1]})
-    found = server.client.search_registered_models("name LIKE 'Search %'", order_by=["name DESC"])
-    assert [m.name for m in found] == ["Search two", "Search one"]
-    assert [m.name for m in server.client.search_registered_models("name ILIKE 'SEARCH%' AND tags.n = 'e'")] == [
-        "Search one", "search three",
+    found = server.client.search_registered_models("name LIKE 'Find %'", order_by=["name DESC"])
+    assert [m.name for m in found] == ["Find two", "Find one"]
+    assert [m.name for m in server.client.search_registered_models("name ILIKE 'FIND%' AND tags.n = 'e'")] == [
+        "Find one", "find three",
     ]  # fmt: skip
-    page = server.client.search_registered_models("name ILIKE 'search%'", max_results=2)
-    rest = server.client.search_registered_models(
-        "name ILIKE 'search%'", max_results=2, page_token=page.token
-    )
+    page = server.client.search_registered_models("name ILIKE 'find%'", max_results=2)
+    rest = server.client.search_registered_models("name ILIKE 'find%'", max_results=2, page_token=page.token)
     assert len({m.name for m in (*page, *rest)}) == 3
     for bad in ({"max_results": 10**9}, {"filter": "x"}, {"page_token": "x"}, {"order_by": "bogus"}):
         server.refused("GET", "registered-models/search", 400, "INVALID_PARAMETER_VALUE", params=bad)

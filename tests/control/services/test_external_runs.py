@@ -52,6 +52,13 @@ def test_a_run_from_beginning_to_end(control: LiveControl) -> None:
     refused(control, 409, "conflict", "POST", f"runs/{run['id']}/metrics", json={"points": []})
 
 
+def test_the_same_request_again_is_the_same_run(control: LiveControl) -> None:
+    headers = {"Idempotency-Key": "once"}
+    first, again = (control.post("runs/external", {"name": "n"}, **headers)["id"] for _ in range(2))
+    assert first == again
+    refused(control, 409, "conflict", "POST", "runs/external", json={"name": "other"}, headers=headers)
+
+
 def test_ten_thousand_points_cost_less_than_a_second(control: LiveControl) -> None:
     run = begin(control)["id"]
     points = [[f"metric {n % 7}", n, n / 7, 1.0 + n] for n in range(10_000)]

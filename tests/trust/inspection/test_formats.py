@@ -196,6 +196,7 @@ def skops_of(path: Path, **node: Any) -> Path:
         {"__class__": "load", "__module__": "numpy.lib.npyio", "__loader__": "MethodNode"},
         {"__class__": "load", "__module__": "sklearn.externals.array_api_compat", "__loader__": "TypeNode"},
         {"__class__": "load_svmlight_file", "__module__": "sklearn.datasets", "__loader__": "FunctionNode"},
+        {"__class__": "load", "__module__": "numpy", "__loader__": "FunctionNode"},
         {"__class__": "a.b()", "__module__": "sklearn.svm", "__loader__": "ObjectNode"},
         {"__class__": 1, "__module__": "sklearn.svm", "__loader__": "ObjectNode"},
     ],

@@ -19,7 +19,7 @@ from modelyard.control.services.rollout import WantedReplica
 from modelyard.errors import ModelyardError, Unavailable
 from modelyard.serving.probe import probe
 from modelyard.store.tables import DEFAULT_TENANT
-from modelyard.trust.watch import tree
+from modelyard.trust.processes import tree
 from modelyard.types.process import ProcessSpec, ProcessStatus
 
 _log = logging.getLogger(__name__)

@@ -4,7 +4,10 @@ from typing import Final
 
 import msgspec
 
+NO_ENDPOINT: Final = "endpoint_not_found"
+"""The code of an address that is none."""
 _CODES: Final = {
+    NO_ENDPOINT: "ENDPOINT_NOT_FOUND",
     "unauthorized": "UNAUTHENTICATED",
     "forbidden": "PERMISSION_DENIED",
     "not_found": "RESOURCE_DOES_NOT_EXIST",
@@ -19,7 +22,7 @@ _CODES: Final = {
     "internal": "INTERNAL_ERROR",
 }
 """A code of ours -> MLflow's; everything else is INVALID_PARAMETER_VALUE."""
-_STATUS: Final = {"conflict": 400}
+_STATUS: Final = {"conflict": 400, NO_ENDPOINT: 404}
 """Where MLflow's status is another than ours."""
 
 

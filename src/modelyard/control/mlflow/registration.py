@@ -57,17 +57,25 @@ def settle(platform: Platform, tenant: str) -> None:
 
 
 def mirror_alias(session: Session, alias: str, row: RegisteredVersion, now: float) -> None:
-    """`yard deploy name@alias` means what the registry means; a name that is none here is left out."""
+    """`yard deploy name@alias` means what the registry means. A name that is none here is left out, and an alias of
+    a version that did not come from the registry stays as it is."""
     name = alias.lower()
     version = session.get(ModelVersion, row.version_id) if row.version_id else None
     if version is None or not is_name(name):
         return
     there = session.get(Alias, (version.model_id, name))
+    if there is not None and not _is_registered(session, row, there.version_id):
+        return
     if there is None:
         there = Alias(tenant=row.tenant, model_id=version.model_id, name=name)
         session.add(there)
     there.version_id, there.updated_at = version.id, now
     session.flush()
+
+
+def _is_registered(session: Session, row: RegisteredVersion, version_id: str) -> bool:
+    same = RegisteredVersion.registered_id == row.registered_id, RegisteredVersion.version_id == version_id
+    return session.scalar(select(RegisteredVersion.number).where(*same).limit(1)) is not None
 
 
 def forget_alias(session: Session, model: RegisteredModel, alias: RegisteredAlias) -> None:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from modelyard.control.routes import files
 from modelyard.control.routes.receiving import receive, size_of
-from modelyard.control.routes.request import Body, Here, Tenant
+from modelyard.control.routes.request import Body, Here, IdempotencyKey, Tenant, once
 from modelyard.control.services import external_runs
 from modelyard.control.services.artifacts import ArtifactView
 from modelyard.control.services.external_runs import NewExternal
@@ -44,10 +44,12 @@ class End(Body):
 
 
 @router.post("/external", status_code=201)
-def create(platform: Here, tenant: Tenant, body: NewExternalRun) -> RunView:
+def create(request: Request, platform: Here, tenant: Tenant, body: NewExternalRun,
+           idempotency_key: IdempotencyKey = None) -> RunView:  # fmt: skip
     """Begin a run that goes on until its end is said."""
     asked = NewExternal(name=body.name, source=body.source, params=body.params, tags=body.tags)
-    return external_runs.create(platform, tenant, asked, body.experiment)
+    key = once(request, idempotency_key, body)
+    return external_runs.create(platform, tenant, asked, body.experiment, key)
 
 
 @router.post("/{run}/metrics", status_code=204)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from sqlalchemy.orm import Session
@@ -12,6 +12,7 @@ from modelyard.control.services import artifacts, experiments, metric_points, no
 from modelyard.control.services.artifacts import ArtifactView
 from modelyard.control.services.experiments import now_ms
 from modelyard.control.services.files import StoredFile
+from modelyard.control.services.idempotency import Once, made_before, remember
 from modelyard.control.services.metric_points import Point
 from modelyard.control.services.runs import RunView, get_run, view
 from modelyard.errors import Conflict, InvalidInput
@@ -106,16 +107,18 @@ def set_status(session: Session, tracked: TrackedRun, run: Run, status: str, end
 # What follows is the platform's own API.
 
 
-def create(platform: Platform, tenant: str, asked: NewExternal, experiment: str | None) -> RunView:
+def create(platform: Platform, tenant: str, asked: NewExternal, experiment: str | None,
+           once: Once | None = None) -> RunView:  # fmt: skip
     """Raises InvalidInput; an experiment that is not there is made."""
     _check_notes(asked.params)
     _check_notes(asked.tags)
     with platform.database.write() as session:
+        if (made := made_before(session, tenant, once)) is not None:
+            return view(session, get_run(session, tenant, made))
         name = experiment or experiments.DEFAULT_NAME
         row = experiments.get_or_create(session, tenant, name, now_ms(platform))
-        whole = NewExternal(experiment=row.number, name=asked.name, user=asked.user, source=asked.source,
-                            params=asked.params, tags=asked.tags)  # fmt: skip
-        run, _ = start(session, tenant, whole, platform.now())
+        run, _ = start(session, tenant, replace(asked, experiment=row.number), platform.now())
+        remember(session, tenant, once, run.id, run.created_at)
         return view(session, run)
 
 

@@ -1,6 +1,6 @@
 """Models, their versions and what a version is made of."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from modelyard.control.platform import Platform
+from modelyard.control.services import documents
 from modelyard.control.services.aliases import aliases_of, check_no_alias
 from modelyard.control.services.files import StoredFile, open_stored
 from modelyard.control.services.names import read_selector
@@ -31,7 +32,8 @@ from modelyard.types.package import (
 
 @dataclass(frozen=True, kw_only=True)
 class VersionView:
-    """`manifest`, `files` and `reports` stand in the view of one version alone."""
+    """`manifest`, `files`, `reports` and `history` stand in the view of one version alone; `history` is what a
+    bundle brought (packages.bundle.History)."""
 
     version: int
     digest: str
@@ -46,6 +48,7 @@ class VersionView:
     files: dict[str, dict[str, Any]] | None = None
     manifest: dict[str, Any] | None = None
     reports: list[ReportView] | None = None
+    history: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +83,8 @@ def show_version(platform: Platform, tenant: str, name: str, version: str) -> Ve
     """Raises NotFound."""
     with platform.database.read() as session:
         row = get_model_version(session, get_model(session, tenant, name), read_selector(version))
-        return _version_view(row, reports=reports_of(session, row.id))
+        history = documents.of(session, row).history
+        return replace(_version_view(row, reports=reports_of(session, row.id)), history=history)
 
 
 def open_file(platform: Platform, tenant: str, name: str, version: str, file: str) -> StoredFile:

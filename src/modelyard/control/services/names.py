@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from modelyard.errors import InvalidInput, NotFound
+from modelyard.types.package import NAME, NAME_RULE
 
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_NAME: Final = re.compile(NAME)
 _ID: Final = re.compile(r"[a-z]{2,12}_[0-9a-z]{26}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{8,64}")
 _LARGEST_NUMBER_DIGITS: Final = 7  # eight digits or more are the beginning of a digest
-RULE: Final = "a-z, 0-9, '.', '_', '-', at most 63, beginning with a letter or a digit"
+RULE: Final = NAME_RULE
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,6 @@
 """A run's folder: what its process reads, its log, and what it leaves."""
 
 import os
-import shutil
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +13,7 @@ from modelyard.control.services import datasets, models
 from modelyard.control.services.plans import SOURCES
 from modelyard.control.services.runs import inputs_of
 from modelyard.control.services.sources import FILES, entry_of_source
-from modelyard.files import write_atomic
+from modelyard.files import remove_tree, write_atomic
 from modelyard.runs.context import OUTCOME_NAME, SPEC_NAME
 from modelyard.store.work import Run, RunInput
 from modelyard.types.run import END_STATES, RunOutcome, RunSpec
@@ -88,7 +87,7 @@ def clear(platform: Platform, run_id: str) -> None:
     folder = folder_of(platform, run_id)
     for path in [path for pattern in _CLEARED for path in folder.glob(pattern)]:
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
+            remove_tree(path)
         else:
             path.unlink(missing_ok=True)
 

@@ -8,12 +8,10 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from modelyard.errors import Corrupt, NotAllowedFormat, TooLarge
 from modelyard.trust.inspection.contract import JSON_BYTES
-
-_JSON_DEPTH: Final = 200
 
 Buffer = memoryview | bytes
 
@@ -60,14 +58,13 @@ class Cursor:
 
 
 def read_json(data: Buffer, name: str, *, limit: int = JSON_BYTES) -> Any:
-    """JSON without duplicate keys, NaN or endless nesting. Raises Corrupt and TooLarge."""
+    """JSON without duplicate keys and NaN. Raises TooLarge, and Corrupt, also for nesting that is past Python's
+    recursion limit."""
     if len(data) > limit:
         raise TooLarge(f"the JSON in {name!r}", came=f"{len(data):,} bytes", allowed=f"{limit:,} bytes")
-    text = bytes(data)
-    _check_depth(text, name)
     try:
         return json.loads(
-            text, object_pairs_hook=lambda pairs: _once(pairs, name), parse_constant=_no_constant
+            bytes(data), object_pairs_hook=lambda pairs: _once(pairs, name), parse_constant=_no_constant
         )
     except (ValueError, RecursionError) as error:
         raise Corrupt.because(name, f"holds no good JSON ({type(error).__name__})") from None
@@ -102,22 +99,3 @@ def _once(pairs: list[tuple[str, Any]], name: str) -> dict[str, Any]:
 
 def _no_constant(text: str) -> None:
     raise ValueError(text)
-
-
-def _check_depth(text: bytes, name: str) -> None:
-    """Brackets in strings count too; models do not come near."""
-    if text.count(b"[") + text.count(b"{") < _JSON_DEPTH:
-        return
-    depth, quoted, escaped = 0, False, False
-    for byte in text:
-        if quoted:
-            quoted = escaped or byte != 0x22
-            escaped = byte == 0x5C and not escaped
-        elif byte == 0x22:
-            quoted, escaped = True, False
-        elif byte in b"[{":
-            depth += 1
-            if depth > _JSON_DEPTH:
-                raise Corrupt.because(name, "is nested too deeply", allowed=f"{_JSON_DEPTH} levels")
-        elif byte in b"]}":
-            depth -= 1

@@ -62,6 +62,15 @@ _LOADERS: Final = frozenset(
     }
 )
 """PartialNode, MethodNode and OperatorFuncNode call what they name, and are not among them."""
+_FUNCTIONS: Final = """
+    abs absolute add arccos arccosh arcsin arcsinh arctan arctan2 arctanh cbrt ceil conj cos cosh deg2rad degrees
+    divide equal exp exp2 expm1 fabs float_power floor floor_divide fmax fmin fmod greater greater_equal heaviside
+    hypot invert isfinite isinf isnan less less_equal log log10 log1p log2 logaddexp logical_and logical_not
+    logical_or logical_xor max maximum mean median min minimum mod multiply negative not_equal positive power
+    rad2deg radians reciprocal remainder rint round sign signbit sin sinh sqrt square std subtract sum tan tanh
+    true_divide trunc var
+"""
+"""NumPy's functions of numbers alone."""
 _SKLEARN: Final = re.compile(
     r"sklearn\.(?!externals|datasets|tests|utils\._test|utils\.estimator_checks)[\w.]+"
 )
@@ -135,13 +144,10 @@ def _check(value: dict[str, Any], name: str) -> str:
 
 
 def _trusted(module: str, cls: str, loader: str) -> bool:
-    if (
-        loader == "FunctionNode"
-    ):  # ufuncs; any other function would be called with data of the file's choosing
-        return (
-            re.fullmatch(r"numpy(\._?core\.\w+)?|scipy\.special(\.\w+)*", module) is not None
-            and cls.isidentifier()
-        )
+    if loader == "FunctionNode":  # any other function would be called with data of the file's choosing
+        if re.fullmatch(r"scipy\.special(\.\w+)*", module) is not None:
+            return cls.isidentifier()
+        return re.fullmatch(r"numpy(\._?core\.\w+)?", module) is not None and cls in _FUNCTIONS.split()
     if not all(part.isidentifier() for part in cls.split(".")):
         return False
     if module == "builtins":

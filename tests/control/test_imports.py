@@ -107,6 +107,25 @@ def test_a_skops_file_answers_as_the_estimator(bare: Bare, tmp_path: Path) -> No
     assert [b["label"] for b in best] == model.predict(rows).tolist()
 
 
+def test_a_folder_of_large_files_goes_file_by_file(
+    bare: Bare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from modelyard.client import imports
+
+    folder = tmp_path / "weights"
+    (folder / "sub").mkdir(parents=True)
+    brought_models.write_safetensors(folder / "model.safetensors")
+    (folder / "config.json").write_text('{"architectures": ["LlamaForCausalLM"]}')
+    (folder / "sub/modeling.py").write_text("raise SystemExit")
+    (folder / "empty.txt").write_text("")
+    monkeypatch.setattr(imports, "IN_PARTS", 1)
+    run = bare.client.models.import_(folder)
+    assert sorted(run.raw["params"]["sources"]) == ["config.json", "model.safetensors", "sub/modeling.py"]
+    files = bare.http.get("/models/weights/versions/1").json()["files"]
+    assert sorted(files) == ["config.json", "model.json", "model.safetensors"]
+    assert files["model.safetensors"]["sha256"] == run.raw["params"]["digests"]["model.safetensors"]
+
+
 def test_gguf_is_kept_and_says_why_it_is_not_deployed(bare: Bare, tmp_path: Path) -> None:
     (tmp_path / "llama.gguf").write_bytes(brought_models.gguf())
     said = bare.yard("models", "import", str(tmp_path / "llama.gguf"))

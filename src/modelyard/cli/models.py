@@ -259,7 +259,15 @@ def _version_faces(raw: dict[str, Any]) -> list[Any]:
                 ("reports", [r.get("id", r) if isinstance(r, dict) else r for r in raw.get("reports") or ()]),
                 ("digest", raw.get("digest")),
                 ("made", when(raw.get("created_at"))),
+                ("came from", _came_from(raw.get("history") or {})),
             ]
         ),
         *(f"note: {note}" for note in manifest.get("notes") or ()),
     ]
+
+
+def _came_from(history: dict[str, Any]) -> str:
+    """What a bundle said: the run and the data of another platform."""
+    run, data = history.get("run") or {}, history.get("dataset") or {}
+    parts = [f"{run.get('kind')} {run.get('id')}" if run else "", f"data {data.get('name')}" if data else ""]
+    return ", ".join(part for part in parts if part)

@@ -43,7 +43,7 @@ class FolderZip:
         self._files: list[_File] = []
         self._sums: dict[bytes, int] = {}
         place = 0
-        for path in sorted(_files(folder)):
+        for path in files_of(folder):
             name = path.relative_to(folder).as_posix().encode()
             file = _File(name=name, path=path, size=path.stat().st_size, place=place)
             self._files.append(file)
@@ -127,6 +127,11 @@ def _read(file: _File, start: int) -> Iterator[bytes]:
                 raise InvalidInput("a file became shorter while it was read", came=str(file.path))
             yield part
             left -= len(part)
+
+
+def files_of(folder: Path) -> list[Path]:
+    """Its regular files, sorted; what is hidden is left out, and links are not followed."""
+    return sorted(_files(folder))
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -8,9 +8,10 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from modelyard.client.folder_zip import files_of
 from modelyard.client.hub import PREFIX, read_source
 from modelyard.client.runs import Run
-from modelyard.client.upload import Progress, upload
+from modelyard.client.upload import IN_PARTS, Progress, upload
 from modelyard.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 Source = str | PathLike[str]
 BUNDLE_SUFFIX: Final = ".yard.zip"
+_FEW: Final = 100  # files of a folder
 _BUNDLE_NAME: Final = "yard-bundle.json"
 
 
@@ -57,8 +59,20 @@ def start_import(client: "Client", source: Source, name: str | None, format: str
     if isinstance(source, str) and source.startswith(PREFIX):
         body["hub"], body["revision"] = read_source(source)
     else:
-        body["uploads"] = [upload(client.transport, Path(source), progress)]
+        body |= _sent(client, Path(source), progress)
     return Run(client.transport.post("/api/v1/models/imports", body), client)
+
+
+def _sent(client: "Client", source: Path, progress: Progress) -> dict[str, list[str]]:
+    """A folder of a few large files goes file by file: the platform need not unpack it then. Empty files are left
+    out there."""
+    files = [p for p in files_of(source) if p.stat().st_size] if source.is_dir() else []
+    if not 0 < len(files) <= _FEW or sum(p.stat().st_size for p in files) < IN_PARTS:
+        return {"uploads": [upload(client.transport, source, progress)]}
+    return {
+        "uploads": [upload(client.transport, path, progress) for path in files],
+        "paths": [path.relative_to(source).as_posix() for path in files],
+    }
 
 
 def name_of(source: Source) -> str:

@@ -81,7 +81,7 @@ class Exchange:
         head = self._head
         if head is None:
             raise RuntimeError("an answer begins with http.response.start")
-        if message.get("more_body") or self._streaming is not None or message["type"] != "http.response.body":
+        if message.get("more_body") or self._streaming is not None:
             return await self._stream(head, message)
         if self._gone:
             return

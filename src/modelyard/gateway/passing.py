@@ -254,7 +254,7 @@ class _Exchange:
             raise
         except Exception as error:
             _log.warning("%s", json.dumps({"event": "answer_broke_off", "error": type(error).__name__}))
-            return await send({"type": "http.response.abort"})
+            return await send({"type": "http.response.abort", "more_body": True})
         await send({"type": "http.response.body", "body": answer.take()})
 
     async def _stream_back(self, send: Send) -> None:

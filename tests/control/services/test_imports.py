@@ -79,6 +79,18 @@ def test_what_makes_no_sense(platform: Platform, tmp_path: Path, onnx: bytes) ->
         runs.submit(platform, "default", "import", {"name": "x"})
 
 
+def test_uploads_that_lie_in_a_folder(platform: Platform, onnx: bytes) -> None:
+    one, two = put(platform, onnx, "model.onnx").id, put(platform, b"weights", "weights.bin").id
+    asked = NewImport(name="brought", uploads=[one, two], paths=["a/model.onnx", "a/b/weights.bin"])
+    run = imports.submit(platform, "default", asked)
+    assert run_queue.claim(platform, run.id) is not None
+    laid = run_folders.folder_of(platform, run.id) / "inputs/sources"
+    assert sorted(p.relative_to(laid).as_posix() for p in laid.rglob("*") if p.is_file()) == asked.paths[::-1]
+    for paths in (["a"], ["a", "a"], ["a", "a/b"], ["a", "A"], ["../a", "b"], ["/a", "b"], ["a", ""]):
+        with pytest.raises((InvalidInput, NotAllowedFormat)):
+            imports.submit(platform, "default", NewImport(name="brought", uploads=[one, two], paths=paths))
+
+
 def test_what_another_run_logged_is_a_source(platform: Platform, onnx: bytes) -> None:
     logged = add_run(platform)
     entry = platform.blobs.put_bytes(onnx)

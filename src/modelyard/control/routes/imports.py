@@ -16,10 +16,12 @@ router = APIRouter(prefix="/api/v1/models", tags=["models"])
 
 
 class NewModel(Body):
-    """Of `uploads`, or of `hub`: "ORG/NAME" of the Hugging Face hub, at `revision`."""
+    """Of `uploads`, or of `hub`: "ORG/NAME" of the Hugging Face hub, at `revision`. `paths`: where in a folder each
+    of the uploads lies."""
 
     name: str
     uploads: list[str] = Field(default_factory=list)
+    paths: list[str] = Field(default_factory=list)
     hub: str | None = None
     revision: str | None = Field(default=None, max_length=200)
     format: str | None = None

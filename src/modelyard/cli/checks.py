@@ -32,6 +32,7 @@ _EXTRAS = {
     "text": ("tokenizers",),
     "transformers": ("transformers", "tokenizers"),
     "openvino": ("openvino",),
+    "hub": ("huggingface_hub",),
 }
 _SHOWN = ("numpy", "onnxruntime", "pyarrow", "sqlalchemy", "uvicorn")
 

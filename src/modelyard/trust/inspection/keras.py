@@ -18,7 +18,7 @@ from modelyard.trust.inspection.zips import DAMAGED, open_zip, read_member, zip_
 
 _MODULE: Final = re.compile(
     r"keras(\.src)?(\.(layers|models|engine|initializers|regularizers|constraints|activations|optimizers|losses|metrics"
-    r"|dtype_policies|quantizers|ops|random|backend\.common|legacy)(\.\w+)*)?"
+    r"|dtype_policies|quantizers|ops|random|legacy|backend\.(common|(torch|tensorflow|jax)\.optimizers))(\.\w+)*)?"
 )
 _BARRED: Final = {
     "Lambda": "a Lambda layer holds Python code",

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -233,7 +234,8 @@ class LiveGateway(Process):
         with self.connect(timeout) as s:
             for piece in pieces:
                 s.sendall(piece.encode("latin-1") if isinstance(piece, str) else piece)
-            s.shutdown(socket.SHUT_WR)
+            with suppress(OSError):  # the gateway may have ended the connection already
+                s.shutdown(socket.SHUT_WR)
             return read_all(s)
 
 

@@ -69,7 +69,7 @@ def test_a_replica_killed_in_a_batch_is_covered_by_another(place):
     one, two = place.replica("workbench", "1"), place.replica("workbench", "2")
     gateway = place.gateway(place.control(table(one.serves("1", 1.0, two))).url).ready().serving("m")
     with ThreadPoolExecutor(8) as pool:
-        asked = [pool.submit(infer, gateway, work(8000), "/models/m") for _ in range(8)]
+        asked = [pool.submit(infer, gateway, work(20000), "/models/m") for _ in range(8)]
         wait_until(lambda: under_way(gateway) == 8, 10)
         one.child.kill()
         answers = [future.result() for future in asked]
@@ -87,7 +87,7 @@ def test_the_only_replica_killed_is_answered_at_once_and_found_again(place):
     replica = place.replica("workbench", "1")
     gateway = place.gateway(place.control(table(replica.serves())).url).ready().serving("m")
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(infer, gateway, work(8000), "/models/m")
+        asked = pool.submit(infer, gateway, work(60000), "/models/m")
         wait_until(lambda: under_way(gateway) == 1, 10)
         replica.child.kill()
         answer = asked.result()

@@ -12,6 +12,7 @@ from modelyard.errors import InvalidInput
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
+pytestmark = pytest.mark.slow  # real exports
 
 
 class Pixels(nn.Module):

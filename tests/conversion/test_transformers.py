@@ -18,6 +18,8 @@ from modelyard.evaluation.evaluate import EvaluationOptions, evaluate
 from modelyard.types.dataset import Column, Schema
 from text_models import SOURCES, bert_config, seeded, sentences, tokenizer
 
+pytestmark = pytest.mark.slow  # real networks
+
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 

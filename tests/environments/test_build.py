@@ -18,6 +18,8 @@ from modelyard.errors import Cancelled, Conflict, DeadlineExceeded, InvalidInput
 from waiting import wait_until
 from wheels import only_from, sha256, write_wheel
 
+pytestmark = pytest.mark.slow  # real builds by pip
+
 
 @pytest.fixture
 def index(tmp_path, monkeypatch):

@@ -16,6 +16,8 @@ from modelyard.runs.context import RunContext
 from modelyard.runs.reporter import RunReporter
 from modelyard.types.run import RunOutcome, RunSpec
 
+pytestmark = pytest.mark.slow  # real sandboxes
+
 
 def context(folder: Path, files: dict[str, bytes], **params: Any) -> RunContext:
     """A run over these sources."""

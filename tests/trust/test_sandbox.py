@@ -19,7 +19,7 @@ from modelyard.trust import sandbox
 from modelyard.trust.sandbox import Limits, Sandbox
 from waiting import wait_until
 
-pytestmark = needs_bubblewrap
+pytestmark = [needs_bubblewrap, pytest.mark.slow]  # real sandboxes, one after the other
 
 
 @pytest.fixture

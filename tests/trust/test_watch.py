@@ -15,7 +15,7 @@ from modelyard.trust.sandbox import Limits
 from modelyard.trust.watch import Passed, Watch
 from waiting import wait_until
 
-pytestmark = needs_bubblewrap
+pytestmark = [needs_bubblewrap, pytest.mark.slow]  # real sandboxes, one after the other
 MIB = 1 << 20
 
 

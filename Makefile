@@ -62,6 +62,7 @@ figures: $(VENV)/dev ## all other figures under benchmarks/results
 	@$(BIN)/python benchmarks/startup.py
 	@$(BIN)/python benchmarks/scripts.py
 	@$(BIN)/python benchmarks/importing.py
+	@$(BIN)/python benchmarks/tracking.py
 	@$(BIN)/python benchmarks/report.py
 
 clean:           ## remove the virtual environment and caches

@@ -22,6 +22,7 @@ its machine, date and seed. Timings vary from machine to machine: compare what s
 | adding 1 GB of Parquet | `python benchmarks/ingest.py` | 2 GB of disk |
 | start-up and size | `python benchmarks/startup.py` | |
 | scripts of any framework | `python benchmarks/scripts.py` | the extra `tensorflow`, palmerpenguins |
+| MLflow clients beside MLflow's server | `python benchmarks/tracking.py` | MLflow goes into `.bench/` |
 | importing 2 GiB | `python benchmarks/importing.py` | 10 GB of disk |
 """
 
@@ -156,6 +157,31 @@ def importing(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def tracking(result: dict[str, Any]) -> str:
+    size = result["file_bytes"] >> 20
+    rows = {
+        "batches_s": f"{result['points']:,} metrics in batches of 1,000, s",
+        "single_s": f"{result['single']} metrics one by one, s",
+        "history_s": f"their history of {result['points']:,} points, s",
+        "search_s": f"half of {result['runs']} runs by a metric, s",
+        "upload_s": f"{size} MiB up, s",
+        "download_s": f"{size} MiB down, s",
+    }
+    lines = [
+        "## MLflow clients",
+        "",
+        "The stock mlflow-skinny client against this platform (through its gateway) and against",
+    ]
+    lines += [
+        "MLflow's own server of one worker, SQLite both; medians.",
+        "",
+        "| what | Modelyard | MLflow |",
+        "|---|---|---|",
+    ]
+    ours, theirs = result["modelyard"], result["mlflow"]
+    return "\n".join([*lines, *(f"| {what} | {ours[k]:.3g} | {theirs[k]:.3g} |" for k, what in rows.items())])
+
+
 SECTIONS = {
     "serving": serving,
     "accuracy": accuracy,
@@ -164,6 +190,7 @@ SECTIONS = {
     "startup": startup,
     "scripts": scripts,
     "importing": importing,
+    "tracking": tracking,
 }
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import machine
 import numpy as np
+import peer_environments
 import serving_model
 import serving_servers
 from serving_servers import Server
@@ -40,8 +41,8 @@ def main() -> int:
         print("wrk is not installed; on Debian: apt-get install wrk", file=sys.stderr)
         return 1
     package = serving_model.package()
-    for peer in serving_model.PEERS:
-        serving_model.python_of(peer)
+    for peer in peer_environments.SERVING:
+        peer_environments.python_of(peer)
     model = engines.open_model(package)
     pixels = serving_model.images(model)
     raw = {rows: serving_model.raw_cpu_us(model, pixels, rows) for rows in (1, 8, 16, 64)}

@@ -1,8 +1,6 @@
 """What the serving benchmark needs once: the Fashion-MNIST cnn as a package, and the peers' environments."""
 
 import json
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -12,10 +10,6 @@ import numpy as np
 from modelyard import datasets, engines, training
 
 WORK: Final = Path(__file__).resolve().parent.parent / ".bench"
-PEERS: Final = {
-    "litserve": ["litserve==0.2.19", "onnxruntime==1.32.0", "numpy"],
-    "fastapi": ["fastapi", "uvicorn[standard]", "onnxruntime==1.32.0", "numpy"],
-}
 ROWS: Final = 64
 
 
@@ -61,25 +55,6 @@ def body(image: np.ndarray[Any, Any]) -> bytes:
     data = image.ravel().tolist()
     tensor = {"name": "image", "shape": [1, *image.shape], "datatype": "UINT8", "data": data}
     return json.dumps({"inputs": [tensor]}).encode()
-
-
-def python_of(peer: str) -> Path:
-    """The interpreter of a peer's own virtual environment."""
-    folder = WORK / "venv" / peer
-    if not (folder / "ready").exists():
-        print(f"installing {', '.join(PEERS[peer])}", flush=True)
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        pip = [
-            str(folder / "bin" / "python"),
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-        ]
-        subprocess.run([*pip, *PEERS[peer]], check=True)
-        (folder / "ready").touch()
-    return folder / "bin" / "python"
 
 
 def raw_cpu_us(model: engines.Model, pixels: np.ndarray[Any, Any], rows: int, seconds: float = 1.0) -> float:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import peer_environments
 import psutil
-import serving_model
 
 from modelyard import packages
 from modelyard.home import Home
@@ -130,14 +130,14 @@ def litserve(package: Path, workers: int) -> Server:
     port = free_port()
     script = HERE / "peers" / "litserve_app.py"
     variables = {"BENCH_PORT": str(port), "BENCH_WORKERS": str(workers), "BENCH_MODEL": str(_onnx(package))}
-    return Server("/predict", port, [_start(serving_model.python_of("litserve"), [script], **variables)])
+    return Server("/predict", port, [_start(peer_environments.python_of("litserve"), [script], **variables)])
 
 
 def fastapi(package: Path, workers: int) -> Server:
     port = free_port()
     options = ["-m", "uvicorn", "fastapi_app:app", "--app-dir", HERE / "peers", "--port", port]
     options += ["--workers", workers, "--no-access-log", "--log-level", "warning"]
-    python = serving_model.python_of("fastapi")
+    python = peer_environments.python_of("fastapi")
     return Server("/predict", port, [_start(python, options, BENCH_MODEL=str(_onnx(package)))])
 
 

@@ -107,7 +107,7 @@ def test_what_is_no_fault_is_not_left(cell, said):
 
 
 def test_a_limit_that_is_passed_is_left_as_the_fault(cell):
-    with Monitored(cell, "x = []\nwhile True: x.append(b'x' * (4 << 20))",
+    with Monitored(cell, "x = [b'x' * (4 << 20) for n in range(75)]\nimport time; time.sleep(60)",
                    limits=Limits(memory_bytes=200 << 20)) as it:  # fmt: skip
         assert it.child.wait(20) == 75
     fault = json.loads(it.fault.read_bytes())
@@ -146,6 +146,6 @@ def test_without_a_sandbox_it_does_the_same(cell, monkeypatch):
         (inner,) = tree(it.child.pid)[1:]
         it.child.kill()
         wait_until(lambda: not lives(inner), 5)
-    with Monitored(cell, "x = []\nwhile True: x.append(b'x' * (4 << 20))",
+    with Monitored(cell, "x = [b'x' * (4 << 20) for n in range(75)]\nimport time; time.sleep(60)",
                    limits=Limits(memory_bytes=200 << 20)) as it:  # fmt: skip
         assert it.child.wait(20) == 75

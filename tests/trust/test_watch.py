@@ -29,7 +29,11 @@ def cell(tmp_path: Path) -> Cell:
     ("code", "limits", "limit"),
     [
         ("while True: pass", Limits(seconds=0.5), "seconds"),
-        ("x = []\nwhile True: x.append(b'x' * (4 << 20))", Limits(memory_bytes=200 * MIB), "memory_bytes"),
+        (
+            "x = [b'x' * (4 << 20) for n in range(75)]\nimport time; time.sleep(60)",
+            Limits(memory_bytes=200 * MIB),
+            "memory_bytes",
+        ),
         (  # each of them alone is within the limit
             "import os, time\n"
             "for n in range(5): os.fork() or (x := b'x' * (30 << 20), time.sleep(60))\n"

@@ -4,6 +4,7 @@ import pytest
 
 from modelyard.errors import Conflict, NotFound
 from stocked import Stocked
+from waiting import wait_until
 
 pytestmark = pytest.mark.slow  # real processes
 
@@ -16,8 +17,11 @@ def test_put_creates_and_then_redeploys(stocked: Stocked) -> None:
     client = stocked.client
     assert _shares(client.deployments.put("cellar-door", "wine:1").wait()) == {1: 1.0}
     client.models.alias("wine", "newest-one", 2)
-    again = client.deployments.put("cellar-door", "wine@newest-one", replicas=2).wait()
-    assert (again.state, again.ready, _shares(again)) == ("ready", 2, {2: 1.0})
+    client.deployments.put("cellar-door", "wine@newest-one", replicas=2).wait()
+    # The old version goes a moment after the new one is ready.
+    shown = client.deployments.show
+    again = wait_until(lambda: _shares(d := shown("cellar-door")) == {2: 1.0} and d, 10, "the old one's end")
+    assert (again.state, again.ready) == ("ready", 2)
     with pytest.raises(Conflict, match="serves another model; came: beer; allowed: wine"):
         client.deployments.put("cellar-door", "beer")
     with pytest.raises(NotFound, match="allowed: latest, 2, 1"):

@@ -227,12 +227,18 @@ def test_from_a_table_to_an_answer_in_shell_and_python(up, tmp_path):
 
 
 @pytest.mark.slow
+def _heed_ctrl_c() -> None:
+    """A test run that was started in the background ignores SIGINT, and so would what it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_a_wait_that_is_interrupted_leaves_the_run_and_says_how_to_cancel_it(up):
     up.json("data", "add", "digits")
     recipe = ("--task", "image-classification", "--data", "digits", "--net", "cnn", "--name", "long")
     argv = up.argv("train", *recipe, "--set", "training.epochs=100000")
+    pipe = subprocess.PIPE
     waiting = subprocess.Popen(
-        argv, env=up.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        argv, env=up.environment, stdout=pipe, stderr=pipe, text=True, preexec_fn=_heed_ctrl_c
     )
     with up.client() as client:
         run = wait_until(lambda: next((r for r in client.runs.list() if r.state == "running"), None), 30)
@@ -250,7 +256,11 @@ def test_a_wait_that_is_interrupted_leaves_the_run_and_says_how_to_cancel_it(up)
 def test_ctrl_c_stops_everything_that_the_foreground_started(yard):
     began = time.monotonic()
     process = subprocess.Popen(
-        yard.argv("up", *yard.ports), env=yard.environment, stdout=subprocess.PIPE, text=True
+        yard.argv("up", *yard.ports),
+        env=yard.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=_heed_ctrl_c,
     )
     wait_until(yard.answers, 20)
     assert time.monotonic() - began < 15  # 5 on an idle machine

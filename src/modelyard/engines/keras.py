@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from modelyard.engines import savedmodel
 from modelyard.engines.contract import Array, EngineOptions, Tensors
 from modelyard.errors import InvalidInput, MissingExtra
 from modelyard.types.tensor import Signature
@@ -72,13 +73,7 @@ def _limit_threads(backend: str, threads: int) -> None:
 
         torch.set_num_threads(threads)
     elif backend == "tensorflow":
-        import tensorflow as tf
-
-        try:
-            tf.config.threading.set_intra_op_parallelism_threads(threads)
-            tf.config.threading.set_inter_op_parallelism_threads(threads)
-        except RuntimeError:
-            return  # it runs already, with the threads that it has
+        savedmodel.limit_threads(threads)
 
 
 def _array(value: Any) -> Array:

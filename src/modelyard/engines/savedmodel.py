@@ -6,6 +6,7 @@ sandbox.
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,15 +56,20 @@ def load_model(folder: Path, threads: int | None = None) -> Any:
     except ImportError as error:
         raise MissingExtra("tensorflow", "tensorflow") from error
     if threads is not None:
-        try:
-            tf.config.threading.set_intra_op_parallelism_threads(threads)
-            tf.config.threading.set_inter_op_parallelism_threads(threads)
-        except RuntimeError:
-            pass  # it runs already, with the threads that it has
+        limit_threads(threads)
     try:
         return tf.saved_model.load(str(folder))
     except Exception as error:  # broken files make it raise whatever it stumbles over
         raise InvalidInput("this SavedModel cannot be opened", came=type(error).__name__) from error
+
+
+def limit_threads(threads: int) -> None:
+    """Of TensorFlow, where it has not computed yet: later it keeps those that it has."""
+    import tensorflow as tf
+
+    with suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
 
 
 def archive(folder: Path) -> str:

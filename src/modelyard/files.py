@@ -30,8 +30,7 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
 
 def remove_tree(folder: Path) -> None:
     """Remove a folder with all that is in it, where it is there; links are removed, not followed. However
-    deep it is:
-    a script may have made folders in folders until Python's own way of removing them gives up."""
+    deep it is: a script may have made folders in folders until Python's own way of removing them gives up."""
     try:
         shutil.rmtree(folder, ignore_errors=True)
     except RecursionError:

@@ -6,12 +6,11 @@ deployed.
 """
 
 import logging
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -19,7 +18,7 @@ from msgspec import Struct
 from modelyard import packages
 from modelyard.conversion.contract import Options
 from modelyard.errors import InvalidInput, ModelyardError, NotFound, TooLarge, from_dict
-from modelyard.files import link_or_copy, write_atomic
+from modelyard.files import link_or_copy, remove_tree, write_atomic
 from modelyard.packages.card import licence_of
 from modelyard.runs import bundles, hub, keeping
 from modelyard.runs.bundles import inspect_package
@@ -44,7 +43,6 @@ _MEMORY: Final = 16 << 30
 _RESULT_BYTES: Final = 1 << 20
 _SECONDS: Final = 3600.0
 _LOOK: Final = 0.2
-T = TypeVar("T")
 
 
 class Params(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -78,8 +76,7 @@ class _Import:
         self._context, self._params = context, context.params(Params)
         self._work = context.attempt / "work"
         self._licence = self._params.options.licence
-        if self._work.exists():
-            shutil.rmtree(self._work)
+        remove_tree(self._work)  # of an attempt that was cut off
         self._work.mkdir(parents=True)
 
     def run(self) -> RunOutcome:
@@ -142,7 +139,7 @@ class _Import:
             if found.format not in _KEPT_IF_NOT_CONVERTED or error.code == "cancelled":
                 raise
             self._say(f"stored as it is: {error.message}")
-            shutil.rmtree(self._context.outputs / PACKAGE_NAME, ignore_errors=True)
+            remove_tree(self._context.outputs / PACKAGE_NAME)
             return self._keep(model, found, error)
 
     def _keep(self, model: Path, found: Inspection, error: ModelyardError | None) -> Manifest:

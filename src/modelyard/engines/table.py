@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from modelyard.engines.contract import Create, Engine, EngineOptions
+from modelyard.engines.generation import CreateGenerator, Generator, GeneratorOptions
 from modelyard.errors import InvalidInput
 from modelyard.types.package import Manifest
 
@@ -17,6 +18,32 @@ ENGINES: Final[dict[str, str]] = {
     "skops": "modelyard.engines.skops",
 }
 """Format -> module with `create`, loaded when it is first needed. The first that a package has is taken."""
+
+GENERATORS: Final[dict[str, str]] = {
+    "openvino-genai": "modelyard.engines.openvino_genai",
+    "gguf": "modelyard.engines.llama_cpp",
+    "vllm": "modelyard.engines.vllm",
+    "transformers": "modelyard.engines.transformers",
+    "ctranslate2-whisper": "modelyard.engines.whisper",
+}
+"""Format -> module with `create`, of engines that batch by themselves and stream. The first that a package has is
+taken; a package's manifest lists in `formats` only what it is to be served from."""
+
+
+def generator_format(manifest: Manifest) -> str | None:
+    """The package's first format that a generator is known for; None where batches are run."""
+    return next((name for name in GENERATORS if name in manifest.formats), None)
+
+
+def open_generator(folder: Path, manifest: Manifest, options: GeneratorOptions) -> Generator:
+    """Raises InvalidInput (no such format, or its file is none), MissingExtra."""
+    name = generator_format(manifest)
+    if name is None:
+        raise InvalidInput(
+            "the package has no format that generates", came=list(manifest.formats), allowed=GENERATORS
+        )
+    create = cast(CreateGenerator, import_module(GENERATORS[name]).create)
+    return create(folder / manifest.formats[name], options)
 
 
 def open_engine(folder: Path, manifest: Manifest, options: EngineOptions) -> Engine:

@@ -1,0 +1,14 @@
+"""Conversations as one text: what renders them where a model brings no template of its own."""
+
+from typing import Final
+
+DEFAULT_TEMPLATE: Final = (
+    "{{ bos_token | default('') }}"
+    "{% for m in messages %}{{ m.role }}: {{ m.content }}"
+    "{% if m.role == 'assistant' %}{{ eos_token | default('') }}{% endif %}\n"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}assistant:{% endif %}"
+)
+"""Jinja, as Hugging Face renders chat templates. An answer is " text" and the model's end token: after "assistant:"
+comes a space, as in text that base models have read, and no prompt ends in a space, which tokenizers would cut off
+the next word."""

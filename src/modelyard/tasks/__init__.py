@@ -12,12 +12,14 @@ from modelyard.tasks.contract import Columns, Prepared, Task
 __all__ = ["TASKS", "Columns", "Prepared", "Task", "load"]
 
 TASKS: Final[dict[str, str]] = {
+    "automatic-speech-recognition": "modelyard.tasks.automatic_speech_recognition",
     "feature-extraction": "modelyard.tasks.feature_extraction",
     "image-classification": "modelyard.tasks.image_classification",
     "tabular-classification": "modelyard.tasks.tabular_classification",
     "tabular-regression": "modelyard.tasks.tabular_regression",
     "tensors": "modelyard.tasks.tensors",
     "text-classification": "modelyard.tasks.text_classification",
+    "text-generation": "modelyard.tasks.text_generation",
 }
 """Task name -> the module that has it as TASK."""
 

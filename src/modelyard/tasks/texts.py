@@ -42,6 +42,13 @@ def sample(inputs: Any) -> dict[str, Any]:
     return columns
 
 
+def encoded(values: Any) -> Array:
+    """Texts (str, or UTF-8 bytes) as bytes, objects [rows]. Raises InvalidInput, TooLarge."""
+    found = [_encoded(row, value) for row, value in enumerate(_listed(values))]
+    _check_sizes(found)
+    return _objects(found)
+
+
 def input_spec() -> TensorSpec:
     """What callers send: `text` BYTES [-1], UTF-8."""
     return TensorSpec(name=COLUMN, datatype="BYTES", shape=(-1,))

@@ -108,8 +108,8 @@ def parse_recipe(source: str | Mapping[str, Any]) -> Recipe:
     task = tasks.load(given["task"])
     if not task.default_net:
         raise InvalidInput(
-            f"no recipe trains models of the task {task.name!r}: they are brought",
-            allowed="yard run SCRIPT.py, yard models import",
+            f"no net is trained for the task {task.name!r}: its models are brought",
+            allowed="yard run SCRIPT.py, yard models import; for text-generation also a recipe with a base",
         )
     chosen = _named(given.get("net") or task.default_net, "recipe.net")
     net = nets.load_for(chosen["name"], task.name)

@@ -20,7 +20,7 @@ _BATCH_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True)
 class JsonLinesReader:
-    """All values as strings; a key that a line lacks is missing in its row."""
+    """All values as strings, lists and objects as their JSON; a key that a line lacks is missing in its row."""
 
     entries: Sequence[Entry]
     columns: tuple[str, ...]
@@ -32,7 +32,7 @@ class JsonLinesReader:
         wanted = [name for name in self.columns if names is None or name in names]
         for entry, split in zip(self.entries, splits_of_names(self.entries), strict=True):
             for rows in _batched(entry):
-                arrays = [_strings(rows, name, entry) for name in wanted]
+                arrays = [_strings(rows, name) for name in wanted]
                 yield Chunk(pa.RecordBatch.from_arrays(arrays, names=wanted), split)
 
 
@@ -57,12 +57,12 @@ def open_entries(entries: Sequence[Entry]) -> Reader:
     return JsonLinesReader(entries, tuple(names))
 
 
-def _batched(entry: Entry) -> Iterator[list[tuple[int, dict[str, Any]]]]:
-    rows: list[tuple[int, dict[str, Any]]] = []
+def _batched(entry: Entry) -> Iterator[list[dict[str, Any]]]:
+    rows: list[dict[str, Any]] = []
     size = 0
     with entry.open() as file:
         for number, line in _lines(file, entry):
-            rows.append((number, _decoded(line, number, entry)))
+            rows.append(_decoded(line, number, entry))
             size += len(line)
             if len(rows) == _ROWS or size > _BATCH_BYTES:
                 yield rows
@@ -109,17 +109,8 @@ def _decoded(line: bytes, number: int, entry: Entry) -> dict[str, Any]:
     return value
 
 
-def _strings(rows: list[tuple[int, dict[str, Any]]], name: str, entry: Entry) -> Any:
-    values = [row.get(name) for _, row in rows]
-    try:
-        return pa.array([_text(value) for value in values], pa.string())
-    except TypeError as error:
-        number, value = next((n, r[name]) for n, r in rows if isinstance(r.get(name), list | dict))
-        raise InvalidInput(
-            f"line {number} of {entry.name!r} holds nested values in {name!r}",
-            came=type(value).__name__,
-            allowed="strings, numbers, booleans and null",
-        ) from error
+def _strings(rows: list[dict[str, Any]], name: str) -> Any:
+    return pa.array([_text(row.get(name)) for row in rows], pa.string())
 
 
 def _text(value: Any) -> str | None:
@@ -129,4 +120,5 @@ def _text(value: Any) -> str | None:
         return "true" if value else "false"
     if isinstance(value, int | float):
         return repr(value)
-    raise TypeError("nested")
+    # What is nested, as a conversation's messages, is a text to a table; who knows the column reads it again.
+    return msgspec.json.encode(value).decode()

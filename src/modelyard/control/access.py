@@ -6,6 +6,7 @@ Closed by default: what is not named here is an admin's, and its body is JSON of
 import re
 from typing import Final
 
+from modelyard.control import openai
 from modelyard.control.mlflow import speaks
 
 OPEN: Final = frozenset({"/api/v1/health", "/openapi.json", "/version"})
@@ -19,8 +20,11 @@ _TRACKED: Final = re.compile(r"/api/v1/runs/(external|[^/]+/(metrics|end|artifac
 
 
 def scope_of(path: str) -> str:
-    """The scope that a key needs, where it is no admin's."""
-    return "track" if speaks(path) or _TRACKED.fullmatch(path) else "admin"
+    """The scope that a key needs, where it is no admin's. A fine-tuning job is a run that a client starts."""
+    if path.startswith((openai.FILES, openai.BATCHES)):
+        return "predict"
+    tracked = speaks(path) or path.startswith(openai.FINE_TUNING) or _TRACKED.fullmatch(path)
+    return "track" if tracked else "admin"
 
 
 def json_bytes(path: str) -> int:
@@ -30,4 +34,6 @@ def json_bytes(path: str) -> int:
 
 def streams(method: str, path: str) -> bool:
     """Whether the body is a file, which a route reads by itself."""
-    return method == "PUT" and _STREAMED.fullmatch(path) is not None
+    return (method == "PUT" and _STREAMED.fullmatch(path) is not None) or (
+        method == "POST" and path == openai.FILES
+    )

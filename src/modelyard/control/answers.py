@@ -12,8 +12,9 @@ from fastapi.responses import Response
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 
-from modelyard.control import mlflow
+from modelyard.control import mlflow, openai
 from modelyard.control.mlflow import errors as mlflow_errors
+from modelyard.control.openai import errors as openai_errors
 from modelyard.errors import InvalidInput, ModelyardError, Unavailable
 
 _log = logging.getLogger(__name__)
@@ -51,9 +52,14 @@ def error_body(code: str, message: str, request_id: str) -> bytes:
     return msgspec.json.encode({"error": {"code": code, "message": message, "request_id": request_id}})
 
 
-def said(path: str, code: str, message: str, request_id: str) -> tuple[int, bytes]:
-    """Status and body of an error, in the shape that the callers of a path read."""
+def said(
+    path: str, code: str, message: str, request_id: str, error: Exception | None = None
+) -> tuple[int, bytes]:
+    """Status and body of an error, in the shape that the callers of a path read. `error` may say more."""
     status = STATUS.get(code, 500)
+    if openai.speaks(path):
+        status = openai_errors.status(code, status)
+        return status, openai_errors.body(status, code, message, error)
     if mlflow.speaks(path):
         return mlflow_errors.status(code, status), mlflow_errors.body(code, message, request_id)
     return status, error_body(code, message, request_id)
@@ -78,7 +84,7 @@ def install(app: FastAPI) -> None:
 
 async def _on_ours(request: Request, error: Exception) -> Response:
     assert isinstance(error, ModelyardError)
-    return _answer(request, error.code, error.message)
+    return _answer(request, error.code, error.message, error)
 
 
 async def _on_validation(request: Request, error: Exception) -> Response:
@@ -114,8 +120,8 @@ async def _on_bug(request: Request, error: Exception) -> Response:
     return _answer(request, "internal", "the request failed inside; the platform's log says where")
 
 
-def _answer(request: Request, code: str, message: str) -> Response:
-    status, body = said(request.url.path, code, message, request.state.request_id)
+def _answer(request: Request, code: str, message: str, error: Exception | None = None) -> Response:
+    status, body = said(request.url.path, code, message, request.state.request_id, error)
     return Response(body, status, error_headers(code), media_type="application/json")
 
 

@@ -19,6 +19,7 @@ from modelyard.control.routes import (
     keys,
     mlflow,
     models,
+    openai,
     runs,
     status,
     uploads,
@@ -40,6 +41,7 @@ _ROUTERS = tuple(
         environments,
         keys,
         mlflow,
+        openai,
         internal,
     )
 )

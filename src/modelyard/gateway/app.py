@@ -337,7 +337,7 @@ def _answer_headers(answer: Answer) -> list[tuple[bytes, bytes]]:
 
 def _error(path: str, status: int, code: str, message: str, request_id: str) -> Response:
     if path.startswith(PREFIXES):
-        return Response(status, passed_error(code, message, request_id))
+        return Response(status, passed_error(path, status, code, message, request_id))
     dialect = dialects.of_path(path)
     if dialect is not None:
         return dialect.error(status, code, message, request_id)

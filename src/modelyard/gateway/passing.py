@@ -42,23 +42,6 @@ _HOP_BY_HOP: Final = frozenset(
 _NOT_SENT: Final = _HOP_BY_HOP | {b"host", b"expect", b"x-request-id"}
 _NOT_ANSWERED: Final = _HOP_BY_HOP | {b"date", b"server", b"x-request-id"}
 
-
-@dataclass(frozen=True, kw_only=True)
-class Passed:
-    """Paths that begin with `prefix`, or are it (`whole`), for keys with `scope` ("" is open)."""
-
-    prefix: str
-    scope: str
-    whole: bool = False
-
-
-PASSED: Final = (
-    Passed(prefix="/api/2.0/mlflow", scope="track"),
-    Passed(prefix="/api/3.0/mlflow", scope="track"),
-    Passed(prefix="/version", scope="", whole=True),
-)
-PREFIXES: Final = tuple(p.prefix for p in PASSED)
-RAW_PREFIXES: Final = tuple(prefix.encode() for prefix in PREFIXES)
 _MLFLOW_CODES: Final = {
     "unauthorized": "UNAUTHENTICATED",
     "forbidden": "PERMISSION_DENIED",
@@ -69,15 +52,53 @@ _MLFLOW_CODES: Final = {
 }
 
 
+def _as_mlflow(status: int, code: str, message: str, request_id: str) -> bytes:
+    """As MLflow's clients read an error."""
+    name = _MLFLOW_CODES.get(code, "INTERNAL_ERROR" if code == "internal" else "INVALID_PARAMETER_VALUE")
+    return msgspec.json.encode({"error_code": name, "message": message, "request_id": request_id})
+
+
+def _as_openai(status: int, code: str, message: str, request_id: str) -> bytes:
+    """As OpenAI's clients do."""
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    return msgspec.json.encode({"error": {"message": message, "type": kind, "param": None, "code": code}})
+
+
+ErrorBody = Callable[[int, str, str, str], bytes]
+"""Status, code, message, the request's id -> an error's body."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passed:
+    """Paths that begin with `prefix`, or are it (`whole`), for keys with `scope` ("" is open)."""
+
+    prefix: str
+    scope: str
+    whole: bool = False
+    error: ErrorBody = _as_mlflow
+
+
+PASSED: Final = (
+    Passed(prefix="/api/2.0/mlflow", scope="track"),
+    Passed(prefix="/api/3.0/mlflow", scope="track"),
+    Passed(prefix="/version", scope="", whole=True),
+    Passed(prefix="/v1/files", scope="predict", error=_as_openai),
+    Passed(prefix="/v1/batches", scope="predict", error=_as_openai),
+    Passed(prefix="/v1/fine_tuning", scope="track", error=_as_openai),
+)
+PREFIXES: Final = tuple(p.prefix for p in PASSED)
+RAW_PREFIXES: Final = tuple(prefix.encode() for prefix in PREFIXES)
+
+
 def passed(path: str) -> Passed | None:
     """The line of PASSED that a path belongs to."""
     return next((p for p in PASSED if path == p.prefix or (path.startswith(p.prefix) and not p.whole)), None)
 
 
-def error_body(code: str, message: str, request_id: str) -> bytes:
-    """As MLflow's clients read it."""
-    name = _MLFLOW_CODES.get(code, "INTERNAL_ERROR" if code == "internal" else "INVALID_PARAMETER_VALUE")
-    return msgspec.json.encode({"error_code": name, "message": message, "request_id": request_id})
+def error_body(path: str, status: int, code: str, message: str, request_id: str) -> bytes:
+    """In the shape that the callers of a path read."""
+    line = passed(path)
+    return (line.error if line is not None else _as_mlflow)(status, code, message, request_id)
 
 
 def as_bearer(authorization: bytes | None) -> bytes | None:

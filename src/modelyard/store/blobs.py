@@ -201,6 +201,11 @@ class BlobWriter:
         """Of what came so far, in hex."""
         return self._digest.hexdigest()
 
+    def reader(self) -> BinaryIO:
+        """What came so far, to be looked at before it is a blob."""
+        self._file.flush()
+        return self._path.open("rb")
+
     def commit(self) -> FileEntry:
         """Make the blob durable and give it its name."""
         self._file.flush()

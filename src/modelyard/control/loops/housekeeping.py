@@ -4,7 +4,14 @@ import logging
 from typing import Final
 
 from modelyard.control.platform import Platform
-from modelyard.control.services import environments, idempotency, run_folders, upload_parts, uploads
+from modelyard.control.services import (
+    api_files,
+    environments,
+    idempotency,
+    run_folders,
+    upload_parts,
+    uploads,
+)
 from modelyard.store.garbage import collect_garbage
 
 _log = logging.getLogger(__name__)
@@ -21,6 +28,7 @@ class Housekeeping:
     def step(self) -> float:
         uploads.expire(self._platform)
         upload_parts.expire(self._platform)
+        api_files.expire(self._platform)
         idempotency.forget_old(self._platform)
         run_folders.clear_ended(self._platform)
         environments.collect(self._platform)

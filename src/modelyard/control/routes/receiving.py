@@ -2,20 +2,28 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
-from typing import Final
+from contextlib import AbstractContextManager, suppress
+from typing import Any, Final, Protocol, TypeVar
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from modelyard.errors import Busy, DeadlineExceeded, InvalidInput, TooLarge, UnsupportedMedia
-from modelyard.store.blobs import BlobWriter
+from modelyard.errors import Busy, DeadlineExceeded, InvalidInput, NotAllowedFormat, UnsupportedMedia
 
 _SILENCE_SECONDS: Final = 60.0
 _PASSED_OVER: Final = 64 << 20
 _PASSED_OVER_SECONDS: Final = 3.0
 _PART: Final = 4 << 20  # bytes that are gathered before a thread writes them
+
+
+class Sink(AbstractContextManager[Any], Protocol):
+    """Takes a body's bytes; its end as a context removes what was not kept."""
+
+    def write(self, chunk: bytes, /) -> None: ...
+
+
+S = TypeVar("S", bound=Sink)
 
 
 def size_of(request: Request) -> int | None:
@@ -27,22 +35,18 @@ def size_of(request: Request) -> int | None:
     return int(said) if said else None
 
 
-async def receive(
-    request: Request, begin: Callable[[], BlobWriter], keep: Callable[[BlobWriter], None]
-) -> None:
+async def receive(request: Request, begin: Callable[[], S], keep: Callable[[S], None]) -> None:
     """Write the body as it comes; nothing of one that breaks off is kept."""
     writer = await run_in_threadpool(begin)
     stream = request.stream().__aiter__()
     try:
         await _write(stream, writer, keep)
-    except (TooLarge, Busy):
+    except (InvalidInput, NotAllowedFormat, Busy):
         await _pass_over(stream)
         raise
 
 
-async def _write(
-    stream: AsyncIterator[bytes], writer: BlobWriter, keep: Callable[[BlobWriter], None]
-) -> None:
+async def _write(stream: AsyncIterator[bytes], writer: S, keep: Callable[[S], None]) -> None:
     with writer:
         part = bytearray()
         while (chunk := await _next(stream)) is not None:

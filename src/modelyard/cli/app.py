@@ -19,6 +19,7 @@ from modelyard.cli import (
     import_mlflow,
     keys,
     models,
+    plan,
     predict,
     runs,
     script,
@@ -38,7 +39,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for command in (up.up, down.down, status.status, doctor.doctor, train.train, script.run, evaluate.evaluate,
-                deployments.deploy, predict.predict, import_mlflow.import_mlflow):  # fmt: skip
+                deployments.deploy, predict.predict, plan.plan, import_mlflow.import_mlflow):  # fmt: skip
     app.command()(command)
 for name, group in (("data", data.app), ("runs", runs.app), ("models", models.app),
                     ("deployments", deployments.app), ("keys", keys.app), ("env", environments.app)):  # fmt: skip

@@ -21,6 +21,7 @@ __all__ = ["KINDS", "Kind", "RunContext", "load", "read_params"]
 KINDS: Final[dict[str, str]] = {
     "prepare": "modelyard.runs.prepare",
     "train": "modelyard.runs.train",
+    "finetune": "modelyard.runs.finetune",
     "evaluate": "modelyard.runs.evaluate",
     "script": "modelyard.runs.script",
     "import": "modelyard.runs.import_model",

@@ -78,10 +78,14 @@ class FinetuneTraining(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FinetuneEvaluation(msgspec.Struct, frozen=True, kw_only=True):
-    """Which rows the report is of, and the bootstrap's resamples and confidence. None: the test split; where the
-    data has none, the held-out rows that were looked at during training."""
+    """Which rows the report is of, and the bootstrap's resamples and confidence.
+
+    split      None: test; where the data has no such rows, those that were held out and looked at during training
+    documents  most of a split that are looked at, evenly spaced
+    """
 
     split: Literal["validation", "test"] | None = None
+    documents: Count = 1000
     bootstrap: Annotated[int, msgspec.Meta(ge=10, le=100_000)] = 1000
     confidence: Annotated[float, msgspec.Meta(ge=0.5, lt=1)] = 0.95
 

@@ -3,7 +3,6 @@
 Its preprocessing, JSON values as everywhere:
     context          most tokens of a text and its answer together
     chat_template    the package's file of it; absent where the model was trained on no conversations
-    greedy_tokens    tokens of each golden reply, drawn at temperature 0 (absent without golden replies)
 Its outputs, when a version is evaluated, are sums over a document: `loss` FP64 [rows], in nats; the targets are the
 tokens that were counted, [rows].
 """

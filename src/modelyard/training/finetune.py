@@ -160,9 +160,9 @@ def _train(
 def _write(
     recipe: FinetuneRecipe, place: Place, base: Base, material: Material, lineage: Lineage
 ) -> Manifest:
-    from modelyard.training.finetune_package import GREEDY_TOKENS, write_trained
+    from modelyard.training.finetune_package import write_trained
 
-    preprocessing: dict[str, Any] = {"context": base.context, "greedy_tokens": GREEDY_TOKENS}
+    preprocessing: dict[str, Any] = {"context": base.context}
     if material.form == "chat" or base.own_template:
         (place.out / TEMPLATE).write_text(base.template, "utf-8")
         preprocessing["chat_template"] = TEMPLATE
@@ -179,7 +179,7 @@ def _write(
             preprocessing=preprocessing,
             formats=packaged.formats,
             net=NetRef(name=net, framework="transformers"),
-            golden=packaged.golden,
+            replies=packaged.replies,
             lineage=lineage,
             licence=base.manifest.licence,
             environment=_environment(),

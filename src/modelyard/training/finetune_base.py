@@ -1,6 +1,8 @@
 """The base of a fine-tuning: a package that holds a Hugging Face folder of a causal language model."""
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -87,7 +89,8 @@ def load(place: Path, adapter: Path | None, name: str) -> Any:
             place, dtype=torch.float32, local_files_only=True, trust_remote_code=False, use_safetensors=True
         )
         if adapter is not None:
-            model = peft.PeftModel.from_pretrained(model, adapter).merge_and_unload(safe_merge=True)
+            with quiet():
+                model = peft.PeftModel.from_pretrained(model, adapter).merge_and_unload(safe_merge=True)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise InvalidInput(
             f"the base {name!r} is no causal language model that transformers opens",
@@ -107,6 +110,14 @@ def libraries() -> tuple[Any, Any, Any]:
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     return torch, transformers, peft
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """peft 0.21 asks transformers 5 by a name that is to go."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        yield
 
 
 def device() -> str:

@@ -5,6 +5,7 @@ mean over all its counted tokens, however they lie in its batches.
 """
 
 import math
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -81,7 +82,7 @@ class TuneLoop:
         self.checkpoints = Checkpoints(self.lesson.checkpoints, self.lesson.attempt)
         self.rows_per_step = given.batch_size * given.accumulation
         self.steps_per_epoch = math.ceil(len(self.lesson.rows) / self.rows_per_step)
-        self.steps = given.epochs * self.steps_per_epoch
+        self.steps = min(given.epochs * self.steps_per_epoch, given.steps or sys.maxsize)
         self._point_every = max(1, self.steps // _POINTS)
         self._look_every = given.evaluate_every or self.steps_per_epoch
         self._write_every = given.checkpoint_every or max(1, self.steps // _CHECKPOINTS)

@@ -6,7 +6,7 @@ from typing import Any, Final
 import torch
 
 from modelyard.errors import InvalidInput
-from modelyard.training.finetune_base import Base, check_targets, libraries
+from modelyard.training.finetune_base import Base, check_targets, libraries, quiet
 from modelyard.training.finetune_examples import Example
 from modelyard.training.finetune_recipe import FinetuneTraining
 from modelyard.training.packing import lay_out
@@ -35,7 +35,8 @@ def prepare(base: Base, training: FinetuneTraining) -> Any:
         lora_dropout=training.dropout,
         target_modules="all-linear" if named is None else list(named),
     )
-    return peft.get_peft_model(base.model, config)
+    with quiet():
+        return peft.get_peft_model(base.model, config)
 
 
 def trained_parameters(model: Any) -> dict[str, torch.nn.Parameter]:

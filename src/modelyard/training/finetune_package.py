@@ -7,6 +7,7 @@ largest; where the two likeliest tokens lie closer together than twice that, eit
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,14 +17,13 @@ from torch import Tensor
 
 from modelyard.errors import ParityMismatch
 from modelyard.files import link_or_copy
-from modelyard.packages import golden
-from modelyard.tasks.text_generation import OUTPUT
-from modelyard.tasks.texts import COLUMN
-from modelyard.training.finetune_base import ADAPTER, FOLDER, TEMPLATE, Base, device, libraries
+from modelyard.packages import replies
+from modelyard.training.finetune_base import ADAPTER, FOLDER, TEMPLATE, Base, device, libraries, quiet
 from modelyard.training.finetune_examples import Example
-from modelyard.types.package import MANIFEST_NAME, Golden
+from modelyard.types.package import MANIFEST_NAME, Replies
 
-GREEDY_TOKENS: Final = 24
+_GREEDY: Final = 24  # tokens of a reply
+_TOLERANCE: Final = 0.02  # nats of a reply's log probability, for engines that compute in float32
 _PROMPTS: Final = 4
 _PROMPT_TOKENS: Final = 16
 _PROBED: Final = 64  # tokens of a document whose logits are compared
@@ -54,7 +54,7 @@ class Behaviour:
 class Packaged:
     """`worst` is the largest difference of a logit between two forms, as a share of the largest logit."""
 
-    golden: Golden
+    replies: Replies
     formats: dict[str, str]
     worst: float
 
@@ -66,7 +66,7 @@ def write_base(base: Base, source: Path, out: Path, weights: bool) -> None:
     keep = weights and not base.adapted
     for name in sorted(base.manifest.files):
         path = Path(name)
-        if name in (MANIFEST_NAME, golden.FILE, TEMPLATE) or path.parts[0] == ADAPTER:
+        if name in (MANIFEST_NAME, replies.FILE, TEMPLATE) or path.parts[0] == ADAPTER:
             continue
         inside = path.is_relative_to(place)
         if inside and not keep and (name.endswith(_WEIGHTS) or path.name in _SAVED):
@@ -99,7 +99,7 @@ def write_trained(base: Base, out: Path, merge: bool, probes: Sequence[Example])
     read = _reopened(out)
     worst = max(worst, compare(own, behaviour(read, base, probes), "as it was written"))
     return Packaged(
-        golden=_write_golden(out, base, own), formats={"transformers": f"{FOLDER}/config.json"}, worst=worst
+        replies=_write_replies(out, base, own), formats={"transformers": f"{FOLDER}/config.json"}, worst=worst
     )
 
 
@@ -158,7 +158,7 @@ def _reply(model: Any, base: Base, probe: Example) -> Reply:
     answer: list[int] = []
     drawn: list[Tensor] = []
     past = None
-    while len(answer) < GREEDY_TOKENS and not (answer and answer[-1] in ends):
+    while len(answer) < _GREEDY and not (answer and answer[-1] in ends):
         out = model(input_ids=ids, past_key_values=past, use_cache=True)
         past, last = out.past_key_values, out.logits[0, -1].cpu()
         drawn.append(last)
@@ -180,17 +180,25 @@ def _ends(model: Any, base: Base) -> set[int]:
     return {int(token) for token in [*listed, base.tokenizer.eos_token_id] if token is not None}
 
 
-def _write_golden(out: Path, base: Base, own: Behaviour) -> Golden:
-    prompts = [base.tokenizer.decode(reply.prompt, skip_special_tokens=True) for reply in own.replies]
-    answers = [_continued(base.tokenizer, reply) for reply in own.replies]
-    return golden.write(out, {COLUMN: _bytes(prompts)}, {OUTPUT: _bytes(answers)})
+def _write_replies(out: Path, base: Base, own: Behaviour) -> Replies:
+    """Those that begin with whole characters: of others engines tell nothing yet at the first token."""
+    told = [_told(base.tokenizer, reply) for reply in own.replies]
+    whole = tuple(reply for reply in told if reply.tokens[0] and "\ufffd" not in reply.tokens[0])
+    return replies.write(out, whole, _TOLERANCE)
 
 
-def _continued(tokenizer: Any, reply: Reply) -> str:
-    """The continuation's own text: decoded with what came before, whose last space some tokenizers would drop."""
-    before = tokenizer.decode(reply.prompt, skip_special_tokens=True)
-    whole: str = tokenizer.decode([*reply.prompt, *reply.answer], skip_special_tokens=True)
-    return whole[len(before) :]
+def _told(tokenizer: Any, reply: Reply) -> replies.Reply:
+    """As texts: each token's is what it adds to the text before it, since some tokenizers drop a first space."""
+    texts = [
+        tokenizer.decode([*reply.prompt, *reply.answer[:n]], skip_special_tokens=True)
+        for n in range(len(reply.answer) + 1)
+    ]
+    chosen = reply.logits.double().log_softmax(dim=1)
+    return replies.Reply(
+        prompt=texts[0],
+        tokens=tuple(after[len(before) :] for before, after in pairwise(texts)),
+        logprobs=tuple(float(chosen[n, token]) for n, token in enumerate(reply.answer)),
+    )
 
 
 def _save(model: Any, out: Path) -> None:
@@ -210,6 +218,8 @@ def _write_adapter(model: Any, folder: Path) -> None:
     path = folder / "adapter_config.json"
     config = json.loads(path.read_text("utf-8"))
     config["base_model_name_or_path"] = None
+    if isinstance(config["target_modules"], list):  # of a set: in another order in each process
+        config["target_modules"].sort()
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
 
 
@@ -224,7 +234,8 @@ def _reopened(out: Path) -> Any:
         use_safetensors=True,
     )
     if (out / ADAPTER).is_dir():
-        model = peft.PeftModel.from_pretrained(model, out / ADAPTER)
+        with quiet():
+            model = peft.PeftModel.from_pretrained(model, out / ADAPTER)
     return model.to(device()).eval()
 
 
@@ -235,9 +246,3 @@ def _is_lora(model: Any) -> bool:
 
 def _row(ids: Any, model: Any) -> Tensor:
     return torch.as_tensor(np.asarray(ids, np.int64)[None], device=model.device)
-
-
-def _bytes(values: Sequence[str]) -> Any:
-    array = np.empty(len(values), object)
-    array[:] = [value.encode() for value in values]
-    return array

@@ -35,7 +35,7 @@ class FinetuneTraining(msgspec.Struct, frozen=True, kw_only=True):
     target_modules   names of the linear layers that get them, as q_proj; None: all but the output layer
     merge            whether LoRA's matrices are added into the base's weights; else the version is the base with
                      an adapter beside it
-    epochs           passes over the training rows
+    epochs, steps    passes over the training rows, and the most steps of the optimizer in all; None: no limit
     batch_size       sequences of a forward pass; `accumulation` of them make a step of the optimizer
     learning_rate    None: 0.0002 with LoRA, 0.00002 in full
     schedule         constant, or a cosine with a linear warm-up; see schedules.py
@@ -57,6 +57,7 @@ class FinetuneTraining(msgspec.Struct, frozen=True, kw_only=True):
     target_modules: tuple[str, ...] | None = None
     merge: bool = False
     epochs: Count = 3
+    steps: Count | None = None
     batch_size: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 4
     accumulation: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 1
     learning_rate: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None

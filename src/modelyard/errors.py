@@ -13,6 +13,7 @@
     ├── Corrupt               bytes do not match their digest        (422)
     ├── ParityMismatch        an engine's answers differ             (422)
     ├── Busy                  a bounded queue or quota is full       (429)
+    │   └── BudgetSpent       a key has used what it may today       (429)
     ├── Unavailable           nothing serves this now                (503)
     ├── DeadlineExceeded      the deadline passed                    (504)
     ├── MissingExtra          a library is not installed             (422)
@@ -127,6 +128,10 @@ class ParityMismatch(ModelyardError):
 
 class Busy(ModelyardError):
     code = "busy"
+
+
+class BudgetSpent(Busy):
+    code = "budget_spent"
 
 
 class Unavailable(ModelyardError):

@@ -2,10 +2,13 @@
 
 from modelyard.dialects.contract import (
     STATUS,
+    Address,
     Call,
     Catalog,
+    Conversation,
     Dialect,
     Entry,
+    Generating,
     Match,
     Request,
     Response,
@@ -17,10 +20,13 @@ from modelyard.dialects.table import DIALECTS, match, of_path
 __all__ = [
     "DIALECTS",
     "STATUS",
+    "Address",
     "Call",
     "Catalog",
+    "Conversation",
     "Dialect",
     "Entry",
+    "Generating",
     "Match",
     "Request",
     "Response",

@@ -1,7 +1,7 @@
 """What a dialect is, and what passes through it. A new one is one file and one line in `DIALECTS`.
 
 gateway   match ─▶ answer (lists, metadata, readiness)  or  a frame to a replica
-replica   parse ─▶ the model ─▶ render
+replica   parse ─▶ the model ─▶ render, or of models that generate: converse ─▶ the engine ─▶ piece, piece, close
 both      error
 """
 
@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from modelyard.dialects.plan import Plan
 from modelyard.errors import ModelyardError
+from modelyard.types.generation import Abilities, AudioRequest, Delta, TextRequest, Usage
 from modelyard.types.replica import Hello
 from modelyard.types.tensor import Signature
 
@@ -45,6 +46,7 @@ STATUS: Final[dict[str, int]] = {
     "missing_extra": 422,
     "script_failed": 422,
     "busy": 429,
+    "budget_spent": 429,
     "headers_too_large": 431,
     "internal": 500,
     "replica_lost": 502,
@@ -71,6 +73,8 @@ class Match:
     forward   the request goes to a replica with its body as it came
     allowed   methods of the path; `operation` is empty where the request's own is not among them
     task      the task that the path names, or empty
+    code      the operation's number; it travels in frames
+    named     the body names the model where the path does not: `Dialect.address` finds it
     """
 
     number: int
@@ -81,13 +85,36 @@ class Match:
     task: str = ""
     access: Access = "predict"
     forward: bool = False
+    code: int = 0
+    named: bool = False
 
 
 class Request(NamedTuple):
-    """What reaches a replica: the headers that the dialect asked for and the body as it came."""
+    """What reaches a replica: the headers that the dialect asked for, the body as it came, and which operation
+    it is (the dialect's own number, `Match.code`)."""
 
     headers: Mapping[str, str]
     body: memoryview
+    operation: int = 0
+
+
+class Address(NamedTuple):
+    """What the gateway has to know of a request whose body names its model.
+
+    prompt     the beginning of what the model reads, in bytes that are alike where prompts are: for routing to the
+               replica that has read it before
+    most       tokens that the answer may have; None: as many as the context holds
+    choices    answers that are asked for, each in a slot of its own
+    stream     the answer is to come in pieces
+    exact      the same request has the same answer again (greedy, or with a seed)
+    """
+
+    model: str
+    prompt: bytes = b""
+    most: int | None = None
+    choices: int = 1
+    stream: bool = False
+    exact: bool = False
 
 
 @dataclass(slots=True)
@@ -129,7 +156,8 @@ class Task(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class Served:
-    """The model as dialects see it in a replica. `plan` is the signature made ready for parsing."""
+    """The model as dialects see it in a replica. `plan` is the signature made ready for parsing. Of one that
+    generates: what its engine can do, and its chat template."""
 
     name: str
     version: str
@@ -137,6 +165,8 @@ class Served:
     labels: tuple[str, ...]
     task: Task
     prepared: Prepared
+    chat: "Chat | None" = None
+    abilities: Abilities | None = None
     plan: Plan = field(init=False)
 
     def __post_init__(self) -> None:
@@ -206,13 +236,71 @@ class Dialect(Protocol):
     def error(self, status: int, code: str, message: str, request_id: str) -> Response: ...
 
 
+@runtime_checkable
+class Generating(Protocol):
+    """A dialect that also speaks of models that generate."""
+
+    def address(self, match: Match, headers: Mapping[bytes, bytes], body: bytes) -> Address:
+        """Of a request whose `Match` is `named`, on the gateway. Quick. Raises InvalidInput."""
+        ...
+
+    def converse(self, request: Request, model: Served) -> "Conversation":
+        """On the replica, in a thread. Raises InvalidInput, TooLarge, DeadlineExceeded (a template)."""
+        ...
+
+
+class Chat(Protocol):
+    """A model's chat template. `stops` end an answer besides the model's own end."""
+
+    stops: tuple[str, ...]
+
+    def render(self, messages: Sequence[Mapping[str, Any]], **named: Any) -> str:
+        """Raises InvalidInput where the template refuses, DeadlineExceeded where it does not end."""
+        ...
+
+
+class Conversation(Protocol):
+    """One request to a generator: what is asked, and how the answer is told. Pieces are told in their order."""
+
+    @property
+    def requests(self) -> Sequence[TextRequest | AudioRequest]:
+        """One a choice."""
+        ...
+
+    @property
+    def stream(self) -> bool: ...
+
+    @property
+    def content_type(self) -> str:
+        """Of a stream."""
+        ...
+
+    def piece(self, choice: int, delta: Delta) -> bytes:
+        """What to send now; of a whole answer, nothing: it is kept."""
+        ...
+
+    def close(self, usage: Usage) -> bytes:
+        """The end of a stream."""
+        ...
+
+    def whole(self, usage: Usage) -> Response:
+        """The answer in one, of all the pieces that there were."""
+        ...
+
+    def broken(self, error: ModelyardError) -> bytes:
+        """The end of a stream that cannot go on."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """What one method on one path does."""
+    """What one method on one path does. `code` and `named`: see `Match`."""
 
     name: str
     access: Access = "predict"
     forward: bool = False
+    code: int = 0
+    named: bool = False
 
 
 class Paths:
@@ -242,6 +330,8 @@ class Paths:
             allowed=allowed,
             access=operation.access,
             forward=operation.forward,
+            code=operation.code,
+            named=operation.named,
             **names,
         )
 

@@ -7,8 +7,9 @@ compute runs in threads of its own, so that the loop never waits for it.
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
+from modelyard.types.generation import Abilities as Abilities
 from modelyard.types.generation import AudioRequest, Delta, TextRequest
 
 GenerationRequest = TextRequest | AudioRequest
@@ -27,27 +28,6 @@ class GeneratorOptions:
     slots: int | None = None
     context: int | None = None
     threads: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Abilities:
-    """What a generator can do; what it cannot is refused before it is asked, naming the engine.
-
-    name          the engine's, as callers read it
-    takes         "text" or "audio"
-    slots         sequences at a time: no more are ever asked of it
-    context       most tokens of a sequence, prompt and answer together (0: of audio, none)
-    top_logprobs  most alternatives that it tells at a place; 0: the token's own logprob alone; None: no logprobs
-    logit_bias, constraints   whether it takes these
-    """
-
-    name: str
-    takes: Literal["text", "audio"]
-    slots: int
-    context: int = 0
-    top_logprobs: int | None = None
-    logit_bias: bool = False
-    constraints: tuple[Literal["json_object", "json_schema", "regex"], ...] = ()
 
 
 class Generator(Protocol):

@@ -13,10 +13,10 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from modelyard import dialects
-from modelyard.dialects import DIALECTS, STATUS, Match, Response
+from modelyard.dialects import DIALECTS, STATUS, Generating, Match, Response
 from modelyard.errors import (
     DeadlineExceeded,
     ModelyardError,
@@ -27,14 +27,19 @@ from modelyard.errors import (
 )
 from modelyard.gateway import bodies, metrics
 from modelyard.gateway.bodies import Body, Budget, CallerGone
+from modelyard.gateway.calls import Call, Calls, Sink, Wake, until, while_there
 from modelyard.gateway.deployments import Deployment, Deployments, TenantCatalog, Version
 from modelyard.gateway.keys import Keys, require
+from modelyard.gateway.lane import Late
 from modelyard.gateway.limits import Limits
 from modelyard.gateway.passing import PREFIXES, Passing, as_bearer, check_path, passed
 from modelyard.gateway.passing import error_body as passed_error
+from modelyard.gateway.usage import Ledger
 from modelyard.serving import frames
+from modelyard.serving.flow import TooSlow
 from modelyard.serving.frames import Answer
 from modelyard.serving.link import Link, ReplicaLost
+from modelyard.types.generation import GENERATING, Usage
 from modelyard.types.route import KeyGrant, Snapshot
 
 Message = dict[str, Any]
@@ -49,6 +54,10 @@ _LOGGED: Final = 100  # failures a second that get a line
 _RETRY_AFTER: Final = "1"
 _REACHING: Final = 0.5  # seconds that a request waits for a replica that is ready and not reached yet
 _REACHING_PAUSE: Final = 0.01
+_STREAM: Final = b"text/event-stream"
+_BYTES_A_TOKEN: Final = 4
+TOKENS_HEADER: Final = b"x-modelyard-tokens"
+"""From a replica that runs batches: tokens that a request was. It goes no further."""
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +65,14 @@ _log = logging.getLogger(__name__)
 class Gateway:
     """ASGI 3. `update` gives it a snapshot; until then it answers 503 to all that needs a key."""
 
-    def __init__(self, deployments: Deployments, limits: Limits, passing: Passing | None = None) -> None:
+    def __init__(
+        self,
+        deployments: Deployments,
+        limits: Limits,
+        passing: Passing | None = None,
+        ledger: Ledger | None = None,
+        wake: Wake | None = None,
+    ) -> None:
         self._deployments = deployments
         self._passing = passing
         self._budget = Budget(limits)
@@ -67,6 +83,8 @@ class Gateway:
         self._id_prefix = f"req-{secrets.token_hex(6)}-"
         self._refused: Counter[str] = Counter()
         self._in_flight = 0
+        self._ledger = ledger or Ledger()
+        self._calls = Calls(deployments, self._ledger, wake or _nobody)
         self._log_second, self._logged = 0, 0
 
     def update(self, snapshot: Snapshot) -> None:
@@ -80,8 +98,11 @@ class Gateway:
         try:
             if scope["path"].startswith(PREFIXES):
                 return await self._pass(scope, headers, receive, send, request_id)
-            status, answered, body = await self._answer(scope, headers, receive, request_id)
-        except CallerGone:
+            match = self._match(scope["method"], scope["path"])
+            if match is not None and match.named:
+                return await self._call(scope, match, headers, receive, send, request_id)
+            status, answered, body = await self._answer(scope, match, headers, receive, request_id)
+        except (CallerGone, TooSlow):
             return
         except Exception as error:
             status, answered, body = self._failed(scope, error, request_id)
@@ -97,9 +118,8 @@ class Gateway:
         return response.status, [*_headers(response), (b"x-request-id", request_id)], response.body
 
     async def _answer(
-        self, scope: Message, headers: Headers, receive: Receive, request_id: bytes
+        self, scope: Message, match: Match | None, headers: Headers, receive: Receive, request_id: bytes
     ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-        match = self._match(scope["method"], scope["path"])
         if match is None or not match.operation:
             response = await self._own(scope, headers, match, request_id)
         elif match.forward:
@@ -124,6 +144,73 @@ class Gateway:
         status = await self._passing.forward(scope, receive, send, request_id)
         if status >= 400:
             self._note(request_id, scope["method"], scope["path"], status, "refused_by_control")
+
+    async def _call(
+        self,
+        scope: Message,
+        match: Match,
+        headers: Headers,
+        receive: Receive,
+        send: Send,
+        request_id: bytes,
+    ) -> None:
+        """A request whose body names its model."""
+        sent = _Sent(send, request_id)
+        grant = self._admit(headers, "predict")
+        _check_media(match, headers.get(b"content-type"))
+        body = Body(self._budget)
+        self._in_flight += 1
+        try:
+            await bodies.read(receive, body, headers.get(b"content-encoding"))
+            dialect = cast(Generating, DIALECTS[match.number])
+            address = dialect.address(match, headers, b"".join(body.chunks))
+            deployment = self._calls.find(grant, address.model)
+            if deployment.task in GENERATING:
+                call = Call(
+                    match=match,
+                    grant=grant,
+                    address=address,
+                    headers=_asked_headers(match, headers),
+                    body=body,
+                    until=until(deployment, headers.get(b"modelyard-timeout")),
+                )
+                work = self._calls.serve(call, deployment, Sink(sent.begin, sent.give))
+                await while_there(work, receive)
+            else:
+                await self._batched(match, grant, deployment, headers, body, sent)
+            await sent.end()
+        except Exception as error:
+            if not sent.begun or isinstance(error, CallerGone | TooSlow):
+                raise
+            _log.warning("%s", json.dumps({"event": "answer_broke_off", "error": type(error).__name__}))
+            await sent.abort()
+        finally:
+            body.release()
+            self._in_flight -= 1
+            if sent.status >= 400:
+                self._note(request_id, scope["method"], scope["path"], sent.status, "refused_by_replica")
+
+    async def _batched(
+        self,
+        match: Match,
+        grant: KeyGrant,
+        deployment: Deployment,
+        headers: Headers,
+        body: Body,
+        sent: "_Sent",
+    ) -> None:
+        """By a replica that runs batches: embeddings."""
+        reservation = self._ledger.reserve(grant, body.size // _BYTES_A_TOKEN)
+        tokens = 0
+        await deployment.enter()
+        try:
+            status, answered, answer = await self._forward(match, deployment, headers, body)
+            tokens = _tokens_of(answered)
+            await sent.begin(status, answered)
+            await sent.give(answer)
+        finally:
+            deployment.leave()
+            reservation.settle(deployment.name, Usage(prompt=tokens))
 
     async def _predict(
         self, match: Match, headers: Headers, receive: Receive
@@ -150,7 +237,7 @@ class Gateway:
         started = time.monotonic()
         left = bodies.seconds_left(deployment.timeout, headers.get(b"modelyard-timeout"))
         version, link = deployment.choose(match.version) or await _soon(deployment, match, left)
-        head = match.number, 0, _asked_headers(match, headers)
+        head = match.number, match.code, _asked_headers(match, headers)
         try:
             answer = await link.ask(head, body.chunks, body.size, left)
         except DeadlineExceeded:
@@ -236,7 +323,8 @@ class Gateway:
         response = _error(path, status, code, error.message, request_id.decode())
         headers = _headers(response)
         if status in (429, 503):
-            headers.append((b"retry-after", _RETRY_AFTER.encode()))
+            after = str(error.retry_after) if isinstance(error, Late) else _RETRY_AFTER
+            headers.append((b"retry-after", after.encode()))
         if isinstance(error, Unauthorized):
             headers.append((b"www-authenticate", b"Bearer"))
         return status, headers, response.body
@@ -264,7 +352,51 @@ class Gateway:
         return b"%s%x" % (self._id_prefix.encode(), next(self._ids))
 
 
+class _Sent:
+    """What was sent to the caller of one request."""
+
+    def __init__(self, send: Send, request_id: bytes) -> None:
+        self._send = send
+        self._id = request_id
+        self._last = b""
+        self._streams = False
+        self.status = 0
+
+    @property
+    def begun(self) -> bool:
+        return self.status > 0
+
+    async def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        self.status = status
+        self._streams = any(name == b"content-type" and value.startswith(_STREAM) for name, value in headers)
+        own = [(name, value) for name, value in headers if name != TOKENS_HEADER]
+        answered = [*own, (b"x-request-id", self._id)]
+        await self._send({"type": "http.response.start", "status": status, "headers": answered})
+
+    async def give(self, body: bytes) -> None:
+        """A piece leaves at once; an answer that is whole leaves with `end`."""
+        if self._streams:
+            await self._send({"type": "http.response.body", "body": body, "more_body": True})
+        else:
+            self._last += body
+
+    async def end(self) -> None:
+        await self._send({"type": "http.response.body", "body": self._last})
+
+    async def abort(self) -> None:
+        """What the caller has must not look whole."""
+        await self._send({"type": "http.response.abort", "more_body": True})
+
+
 _OWN: Final = {"/health": ("GET", "HEAD", "OPTIONS"), "/metrics": ("GET", "HEAD", "OPTIONS")}
+
+
+def _nobody(deployment: Deployment) -> None:
+    """Nothing sleeps where nobody wakes."""
+
+
+def _tokens_of(headers: list[tuple[bytes, bytes]]) -> int:
+    return next((int(value) for name, value in headers if name == TOKENS_HEADER), 0)
 
 
 def _chosen(deployment: Deployment, match: Match, avoid: Link | None = None) -> tuple[Version, Link]:

@@ -1,15 +1,18 @@
 """The deployments of a snapshot: who is asked, and how much may be under way."""
 
 import asyncio
+import math
 import random
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
-from modelyard.errors import Unavailable
+from modelyard.errors import NotFound, Unavailable
 from modelyard.gateway.fleet import Fleet, Line
+from modelyard.gateway.lane import Lane
 from modelyard.serving.link import Link
+from modelyard.types.generation import Usage
 from modelyard.types.replica import Hello, Statistics
 from modelyard.types.route import Route, RouteVersion
 
@@ -18,11 +21,79 @@ _PATIENCE: Final = 0.02  # seconds that a request waits for a place; a refusal i
 _COUNTED: Final = tuple(name for name in Statistics.__struct_fields__ if name != "started_ns")
 
 
+FIRST: Final = (
+    0.001,
+    0.005,
+    0.01,
+    0.02,
+    0.04,
+    0.06,
+    0.08,
+    0.1,
+    0.25,
+    0.5,
+    0.75,
+    1.0,
+    2.5,
+    5.0,
+    7.5,
+    10.0,
+    20.0,
+)
+EACH: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
+WHOLE: Final = (
+    0.3,
+    0.5,
+    0.8,
+    1.0,
+    1.5,
+    2.0,
+    2.5,
+    5.0,
+    10.0,
+    15.0,
+    20.0,
+    30.0,
+    40.0,
+    50.0,
+    60.0,
+    120.0,
+    240.0,
+)
+"""Seconds: the edges of vLLM's histograms, as far as dashboards tell them apart."""
+
+
+class Histogram:
+    """Counts by upper edge, in seconds."""
+
+    __slots__ = ("counts", "edges", "total")
+
+    def __init__(self, edges: tuple[float, ...]) -> None:
+        self.edges = edges
+        self.counts = [0] * (len(edges) + 1)
+        self.total = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.counts[bisect_left(self.edges, seconds)] += 1
+        self.total += seconds
+
+
 class Meter:
     """What was counted of one version here. `replicas` adds up what all its replicas have said, dead ones
     too."""
 
-    __slots__ = ("buckets", "failures", "replicas", "seconds", "statuses", "successes")
+    __slots__ = (
+        "buckets",
+        "each",
+        "failures",
+        "first",
+        "replicas",
+        "seconds",
+        "statuses",
+        "successes",
+        "tokens",
+        "whole",
+    )
 
     def __init__(self) -> None:
         self.successes = 0
@@ -31,6 +102,21 @@ class Meter:
         self.buckets = [0] * (len(BUCKETS) + 1)
         self.statuses: dict[int, int] = {}
         self.replicas: dict[str, int] = dict.fromkeys(_COUNTED, 0)
+        self.tokens = Usage()
+        self.first, self.each, self.whole = Histogram(FIRST), Histogram(EACH), Histogram(WHOLE)
+
+    def generated(self, usage: Usage, first: float | None, seconds: float) -> None:
+        """One answer of a model that generates: `first` seconds to its first token, of `seconds` in all."""
+        self.tokens = Usage(
+            prompt=self.tokens.prompt + usage.prompt,
+            cached=self.tokens.cached + usage.cached,
+            completion=self.tokens.completion + usage.completion,
+        )
+        self.whole.add(seconds)
+        if first is not None:
+            self.first.add(first)
+            if usage.completion > 1:
+                self.each.add((seconds - first) / (usage.completion - 1))
 
     def add(self, status: int, seconds: float) -> None:
         if status < 400:
@@ -58,9 +144,14 @@ class Version:
 
     def __init__(self, route: RouteVersion, lines: tuple[Line, ...], meter: Meter) -> None:
         self.name = route.version
+        self.digest = route.digest
         self.weight = route.weight
         self.lines = lines
         self.meter = meter
+
+    def usable(self) -> list[Link]:
+        """Replicas that can be asked now."""
+        return [line.link for line in self.lines if line.link is not None and line.link.usable]
 
     def best(self, avoid: Link | None = None) -> Link | None:
         """The usable replica with the fewest requests; one that does not move comes last."""
@@ -87,14 +178,21 @@ class Deployment:
         self._waiting: deque[asyncio.Future[bool]] = deque()
         self._by_name: dict[str, Version] = {}
         self._weighted: list[Version] = []
+        self.lane = Lane(name, self.candidates)
 
     def update(self, route: Route, fleet: Fleet) -> None:
         self.task = route.task
         self.created_at = route.created_at
         self.timeout = route.timeout
-        self.max_queue = route.max_queue
+        self.max_queue = self.lane.max_waiting = route.max_queue
+        self.serving = route.serving
+        self.asleep = route.asleep
+        self.lane.first_token_seconds = route.serving.first_token or math.inf
         self._by_name = {v.version: self._version(v, fleet) for v in route.versions}
         self._weighted = sorted(self._by_name.values(), key=lambda v: -v.weight)
+        for line in self.lines:
+            line.listen(self.lane.pump)
+        self.lane.pump()
 
     async def enter(self) -> None:
         """Take one of the `max_queue` places; `leave` gives it back. Raises Unavailable.
@@ -149,17 +247,24 @@ class Deployment:
 
         `wanted` is a version that the caller named; `avoid` a replica that has just been lost.
         """
-        if wanted:
-            named = self._by_name.get(wanted)
-            candidates = [named] if named is not None else []
-        elif len(self._weighted) == 1:
-            candidates = self._weighted
-        else:
-            candidates = [version for version in self._weighted if version.weight > 0]
+        candidates = self.candidates(wanted)
         found = [(v, link) for v in candidates if (link := v.best(avoid)) is not None]
         if len(found) <= 1:
             return found[0] if found else None
         return random.choices(found, [version.weight for version, _ in found])[0]
+
+    def candidates(self, wanted: str) -> list[Version]:
+        """The versions that may be asked: the one that the caller named, or those with a weight."""
+        if wanted:
+            named = self._by_name.get(wanted)
+            return [named] if named is not None else []
+        if len(self._weighted) == 1:
+            return self._weighted
+        return [version for version in self._weighted if version.weight > 0]
+
+    def usable(self, wanted: str) -> list[Link]:
+        """Replicas that can be asked now."""
+        return [link for version in self.candidates(wanted) for link in version.usable()]
 
     def hello(self, version: str) -> Hello | None:
         """What a ready replica of a version ("" for any) said."""
@@ -182,6 +287,7 @@ class Deployments:
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
         self._table: dict[tuple[str, str], Deployment] = {}
+        self._shared: dict[str, Deployment] = {}
         self.ready = False
 
     def update(self, routes: Iterable[Route], drain: float) -> None:
@@ -190,12 +296,17 @@ class Deployments:
             key = route.tenant, route.name
             deployment = table[key] = self._table.get(key) or Deployment(*key)
             deployment.update(route, self._fleet)
+        for gone in self._table.keys() - table.keys():
+            self._table[gone].lane.fail_waiting(NotFound(f"no model {gone[1]!r}"))
         self._table = table
+        self._shared = {d.name: d for d in reversed(table.values()) if d.serving.shared}
         self._fleet.keep([line for d in table.values() for line in d.lines], drain)
         self.ready = True
 
     def find(self, tenant: str, name: str) -> Deployment | None:
-        return self._table.get((tenant, name))
+        """The tenant's own, else one that its owner shares with all."""
+        own = self._table.get((tenant, name))
+        return own if own is not None else self._shared.get(name)
 
     def all(self) -> list[Deployment]:
         return list(self._table.values())
@@ -213,7 +324,9 @@ class TenantCatalog:
         return self._deployments.ready
 
     def entries(self) -> list[Deployment]:
-        return sorted((d for d in self._deployments.all() if d.tenant == self._tenant), key=lambda d: d.name)
+        seen = {d.name: d for d in self._deployments.all() if d.serving.shared}
+        seen |= {d.name: d for d in self._deployments.all() if d.tenant == self._tenant}
+        return sorted(seen.values(), key=lambda d: d.name)
 
     def entry(self, name: str) -> Deployment | None:
         return self._deployments.find(self._tenant, name)

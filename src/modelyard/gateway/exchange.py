@@ -21,6 +21,8 @@ class Exchange:
     __slots__ = (
         "_chunks",
         "_connection",
+        "_delivered",
+        "_eof",
         "_expect",
         "_gone",
         "_head",
@@ -49,6 +51,7 @@ class Exchange:
         self._size = 0
         self._paused = False
         self._gone = False
+        self._delivered = self._eof = False
         self._waiter: asyncio.Future[None] | None = None
         self._head: Message | None = None
         self.passed = False  # its body may be as large as what is passed on may be
@@ -57,6 +60,8 @@ class Exchange:
 
     async def receive(self) -> Message:
         """The next part of the body, or http.disconnect once the caller has gone or was refused."""
+        if self._delivered and not self._gone:
+            await self._until_gone()
         while not (self._chunks or self.complete or self._gone):
             if self._expect:
                 self._expect = False
@@ -70,7 +75,15 @@ class Exchange:
             self._paused = False
             self._connection.resume_body(self)
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        self._delivered = self.complete
         return {"type": "http.request", "body": body, "more_body": not self.complete}
+
+    async def _until_gone(self) -> None:
+        """A caller that has ended its side does not wait for an answer that takes long."""
+        while not (self._gone or self._eof):
+            self._waiter = self._connection.shared.loop.create_future()
+            await self._waiter
+        self._gone = True
 
     async def send(self, message: Message) -> None:
         """Most answers are whole: one start, one body. One with more bodies is written as it comes, with the
@@ -154,6 +167,11 @@ class Exchange:
 
     def end(self) -> None:
         self.complete = True
+        self._wake()
+
+    def eof(self) -> None:
+        """The caller has closed its side of the connection, or all of it: that cannot be told apart yet."""
+        self._eof = True
         self._wake()
 
     def disconnect(self) -> None:

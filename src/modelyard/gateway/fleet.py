@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from modelyard.serving.link import Link
@@ -23,6 +23,11 @@ class Line:
         self.link: Link | None = None
         self.counted = Statistics()  # by earlier processes at this address, already in its version's totals
         self._task: asyncio.Task[None] | None = None
+        self._changed: Callable[[], None] | None = None
+
+    def listen(self, changed: Callable[[], None]) -> None:
+        """`changed` is called whenever the replica can be asked, or can be asked no more."""
+        self._changed = changed
 
     @property
     def hello(self) -> Hello | None:
@@ -52,9 +57,15 @@ class Line:
             link = await self._connect()
             if link is not None:
                 self.link = link
+                self._tell()
                 await asyncio.wait([link.lost])
                 self.link = None
+                self._tell()
             await asyncio.sleep(random.uniform(*_RETRY))
+
+    def _tell(self) -> None:
+        if self._changed is not None:
+            self._changed()
 
     async def _connect(self) -> Link | None:
         loop = asyncio.get_running_loop()

@@ -182,6 +182,8 @@ class Connection(asyncio.Protocol):
             self._refuse(_Refused("invalid_input", "the request ended too early"))
             return True
         self._eof = True
+        if self._active is not None:
+            self._active.eof()
         return self._active is not None  # it may have closed only its own side
 
     def pause_writing(self) -> None:

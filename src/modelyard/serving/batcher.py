@@ -83,7 +83,7 @@ class Batcher:
             dialect = _dialect(request.dialect)
             deadline = waiting.arrived + request.left * 1_000_000
             _check_deadline(now, deadline)
-            asked = dialects.Request(frames.read_headers(request.headers), request.body)
+            asked = dialects.Request(frames.read_headers(request.headers), request.body, request.operation)
             return _Job(waiting.peer, number, dialect, deadline, dialect.parse(asked, self._served))
         except Exception as error:
             self._fail(waiting.peer, number, dialect, error)

@@ -8,7 +8,11 @@
 
     HELLO       JSON of types.replica.Hello
     REQUEST     u8 dialect, u8 operation, u32 milliseconds left, u16 length of headers, headers, body
-    ANSWER      u16 status, u8 flags (0), u16 length of headers, headers, body; no headers means JSON
+    ANSWER      u16 status, u8 flags (MORE: parts follow), u16 length of headers, headers, body; no headers
+                means JSON
+    PART        u8 flags (MORE), u32 tokens of the prompt, u32 of them that were cached, u32 generated (all of
+                them so far), body: a piece of an answer, or before an ANSWER only the count
+    CANCEL      of a request's id, empty: its asker does not wait any longer
     STATISTICS  question: empty; answer: JSON of types.replica.Statistics
     DRAIN       empty: the sender takes no more requests on this connection
 
@@ -28,6 +32,9 @@ _REQUEST: Final = Struct("<IBIBBIH")
 _ANSWER: Final = Struct("<IBIHBH")
 _REQUEST_REST: Final = Struct("<BBIH")
 _ANSWER_REST: Final = Struct("<HBH")
+_PART: Final = Struct("<IBIBIII")
+_PART_REST: Final = Struct("<BIII")
+MORE: Final = 1
 _PREFIX: Final = 4
 _OVERHEAD: Final = _COMMON.size - _PREFIX
 
@@ -38,6 +45,8 @@ class Kind(IntEnum):
     ANSWER = 3
     STATISTICS = 4
     DRAIN = 5
+    PART = 6
+    CANCEL = 7
 
 
 class FrameError(Exception):
@@ -68,6 +77,16 @@ class Answer(NamedTuple):
     status: int
     flags: int
     headers: bytes
+    body: bytes
+
+
+class Part(NamedTuple):
+    """The payload of a PART. Tokens are counted from the request's beginning."""
+
+    flags: int
+    prompt: int
+    cached: int
+    completion: int
     body: bytes
 
 
@@ -141,6 +160,19 @@ def answer_head(number: int, status: int, flags: int, headers: bytes, size: int)
     """What goes before an answer's body of `size` bytes."""
     length = _ANSWER.size - _PREFIX + len(headers) + size
     return _ANSWER.pack(length, Kind.ANSWER, number, status, flags, len(headers)) + headers
+
+
+def part_head(number: int, flags: int, tokens: tuple[int, int, int], size: int) -> bytes:
+    """What goes before a piece of `size` bytes. `tokens` are the prompt's, those cached, those generated."""
+    return _PART.pack(_PART.size - _PREFIX + size, Kind.PART, number, flags, *tokens)
+
+
+def read_part(payload: bytes) -> Part:
+    """Raises FrameError where the payload is no part."""
+    if len(payload) < _PART_REST.size:
+        raise FrameError("a part frame is too short")
+    flags, prompt, cached, completion = _PART_REST.unpack_from(payload)
+    return Part(flags, prompt, cached, completion, payload[_PART_REST.size :])
 
 
 def read_request(payload: bytes) -> Request:

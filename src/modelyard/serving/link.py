@@ -8,7 +8,8 @@ import msgspec
 
 from modelyard.errors import DeadlineExceeded
 from modelyard.serving import frames
-from modelyard.serving.frames import Answer, Data, FrameError, Kind, Parser
+from modelyard.serving.flow import Flow
+from modelyard.serving.frames import MORE, Answer, Data, FrameError, Kind, Parser, Part
 from modelyard.types.replica import Hello, Statistics
 
 _MAX_UNREAD: Final = 64 << 20  # bytes that wait for a replica to read them
@@ -34,6 +35,7 @@ class Link(asyncio.Protocol):
         self._parser = Parser(2 * frames.MAX_FRAME)
         self._transport: asyncio.Transport | None = None
         self._asked: dict[int, tuple[asyncio.Future[Answer], float]] = {}
+        self._flows: dict[int, Flow] = {}
         self._counting: list[asyncio.Future[None]] = []
         self._forgotten: set[int] = set()
         self._out: list[Data] = []
@@ -43,11 +45,16 @@ class Link(asyncio.Protocol):
     @property
     def outstanding(self) -> int:
         """Requests that the replica has and has not answered, whether or not someone still waits for them."""
-        return len(self._asked) + len(self._forgotten)
+        return len(self._asked) + len(self._flows) + len(self._forgotten)
 
     @property
     def usable(self) -> bool:
         return not (self._clogged or self.draining or self._transport is None) and self.hello.done()
+
+    @property
+    def slots(self) -> int:
+        """Sequences that the replica generates at a time; 0 where it runs batches."""
+        return self.hello.result().slots if self.hello.done() else 0
 
     def ask(
         self, head: tuple[int, int, bytes], body: Sequence[bytes], size: int, left: float
@@ -71,6 +78,22 @@ class Link(asyncio.Protocol):
         self._send(start, *body)
         return future
 
+    def open(self, head: tuple[int, int, bytes], body: Sequence[bytes], size: int, left: float) -> Flow:
+        """Send a request whose answer comes in pieces; as `ask` otherwise."""
+        self._number = number = (self._number + 1) & 0xFFFFFFFF
+        now = self._loop.time()
+        flow = Flow(self._loop, lambda: self._cancel(number), now + left)
+        if self._transport is None:
+            flow.fail(ReplicaLost())
+            return flow
+        if not self._asked and not self._flows:
+            self._heard = now
+        self._flows[number] = flow
+        dialect, operation, headers = head
+        milliseconds = min(int(left * 1000), 0xFFFFFFFF)
+        self._send(frames.request_head(number, dialect, operation, milliseconds, headers, size), *body)
+        return flow
+
     def count(self) -> asyncio.Future[None]:
         """Ask for `statistics`; the future ends when they are there, or with the connection."""
         future: asyncio.Future[None] = self._loop.create_future()
@@ -91,6 +114,10 @@ class Link(asyncio.Protocol):
                 self.suspect = True
                 if not future.done():
                     future.set_exception(DeadlineExceeded("the model did not answer before the deadline"))
+        for number, flow in list(self._flows.items()):
+            if flow.deadline <= now:
+                self._cancel(number)
+                flow.fail(DeadlineExceeded("the answer was not whole before the deadline"))
         if self._asked and now - self._heard > _STALL:
             self.suspect = True
         if self._transport is not None:  # a replica that does not read must not fill our memory
@@ -111,6 +138,8 @@ class Link(asyncio.Protocol):
             for frame in self._parser.feed(data):
                 if frame.kind == Kind.ANSWER:
                     self._answered(frame.id, frames.read_answer(frame.payload))
+                elif frame.kind == Kind.PART:
+                    self._piece(frame.id, frames.read_part(frame.payload))
                 else:
                     self._told(frame.kind, frame.payload)
         except (FrameError, msgspec.DecodeError):
@@ -123,6 +152,9 @@ class Link(asyncio.Protocol):
         for future, _ in asked.values():
             if not future.done():
                 future.set_exception(ReplicaLost())
+        flows, self._flows = self._flows, {}
+        for flow in flows.values():
+            flow.fail(ReplicaLost())
         for counting in self._counting:
             if not counting.done():
                 counting.set_result(None)
@@ -131,7 +163,24 @@ class Link(asyncio.Protocol):
         if not self.lost.done():
             self.lost.set_result(None)
 
+    def _piece(self, number: int, part: Part) -> None:
+        last = not part.flags & MORE
+        if (flow := self._flows.get(number)) is not None:
+            if last:
+                del self._flows[number]
+            flow.take(part, last=last)
+
+    def _cancel(self, number: int) -> None:
+        if self._flows.pop(number, None) is not None:
+            self._send(frames.pack(Kind.CANCEL, number))
+
     def _answered(self, number: int, answer: Answer) -> None:
+        if (flow := self._flows.get(number)) is not None:
+            last = not answer.flags & MORE
+            if last:
+                del self._flows[number]
+            flow.take_answer(answer, last=last)
+            return
         asked = self._asked.pop(number, None)
         if asked is None:
             self._forgotten.discard(number)

@@ -67,6 +67,14 @@ class Peer:
         self._waiting_bytes -= len(waiting.frame.payload)
         return waiting
 
+    def cancel(self, number: int) -> None:
+        """Forget a request that nobody waits for any longer, unless it has begun."""
+        for waiting in self.waiting:
+            if waiting.frame.id == number:
+                self.waiting.remove(waiting)
+                self._waiting_bytes -= len(waiting.frame.payload)
+                return
+
     def send(self, *parts: bytes) -> None:
         """Keep for the next `flush`."""
         if not self.closed:

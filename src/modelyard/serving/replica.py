@@ -15,12 +15,18 @@ from typing import Final
 
 import msgspec
 
+from modelyard import packages
 from modelyard.dialects import Served
 from modelyard.engines import Model, open_model
-from modelyard.errors import ModelyardError
+from modelyard.engines.generation import GeneratorOptions
+from modelyard.engines.table import generator_format
+from modelyard.errors import ModelyardError, NotAllowedFormat
 from modelyard.files import write_atomic
 from modelyard.serving.batcher import Batcher
+from modelyard.serving.generating import open_served
 from modelyard.serving.server import Server
+from modelyard.serving.streams import StreamServer
+from modelyard.types.package import Manifest
 from modelyard.types.replica import Hello
 
 EXIT_CONFIG: Final = 78
@@ -32,10 +38,10 @@ def main() -> int:
     logging.basicConfig(level=logging.WARNING, stream=sys.stdout, format="%(message)s")
     arguments = _arguments()
     try:
-        model = open_model(arguments.package, expected_digest=arguments.digest, threads=arguments.threads)
+        manifest = packages.read(arguments.package, expected_digest=arguments.digest)
+        server = _generating(manifest, arguments) if generator_format(manifest) else _batching(arguments)
     except Exception as error:
         return _give_up(error, arguments)
-    server = _server(model, arguments)
     gc.collect()
     gc.freeze()  # what is loaded stays: the collector need not look at it again and again
     server.run()
@@ -53,9 +59,27 @@ def _arguments() -> argparse.Namespace:
     at.add_argument("--socket-fd", type=int, help="the descriptor of one that is bound already")
     parser.add_argument("--fault-file", type=Path, help="where to write why the package cannot be served")
     parser.add_argument("--fault-fd", type=int, help="the descriptor to write it into, where no file can be")
-    parser.add_argument("--threads", type=int, default=1, help="compute threads")
+    parser.add_argument("--threads", type=int, help="compute threads")
+    parser.add_argument("--slots", type=int, help="sequences generated at a time")
+    parser.add_argument("--context", type=int, help="most tokens of a sequence")
     parser.add_argument("--max-batch", type=int, default=64, help="most rows in the model at a time")
     return parser.parse_args()
+
+
+def _generating(manifest: Manifest, arguments: argparse.Namespace) -> StreamServer:
+    if isinstance(manifest.refusal, str):
+        raise NotAllowedFormat(manifest.refusal)
+    options = GeneratorOptions(slots=arguments.slots, context=arguments.context, threads=arguments.threads)
+    opened = open_served(arguments.package, manifest, options, arguments.name, arguments.version)
+    at = arguments.socket or socket.socket(fileno=arguments.socket_fd)
+    return StreamServer(at, opened.hello, opened.generator, opened.served)
+
+
+def _batching(arguments: argparse.Namespace) -> Server:
+    model = open_model(
+        arguments.package, expected_digest=arguments.digest, threads=arguments.threads or 1, verify=False
+    )
+    return _server(model, arguments)
 
 
 def _server(model: Model, arguments: argparse.Namespace) -> Server:

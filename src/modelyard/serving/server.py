@@ -130,6 +130,8 @@ class Server:
                     counted = msgspec.json.encode(self._batcher.statistics())
                     peer.send(frames.pack(Kind.STATISTICS, frame.id, counted))
                     self._flush(peer)
+                elif frame.kind == Kind.CANCEL:
+                    peer.cancel(frame.id)
                 elif frame.kind != Kind.DRAIN:
                     raise FrameError(f"a frame of kind {frame.kind}")
         except FrameError:

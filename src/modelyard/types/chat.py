@@ -12,3 +12,6 @@ DEFAULT_TEMPLATE: Final = (
 """Jinja, as Hugging Face renders chat templates. An answer is " text" and the model's end token: after "assistant:"
 comes a space, as in text that base models have read, and no prompt ends in a space, which tokenizers would cut off
 the next word."""
+
+DEFAULT_STOPS: Final = ("\nuser:", "\nsystem:", "\nassistant:", "\ntool:")
+"""Where an answer to that template ends too: a model that was never taught to stop goes on with the next turn."""

@@ -7,6 +7,9 @@ from typing import Any, Final, Literal
 
 from msgspec import Struct
 
+GENERATING: Final = frozenset({"text-generation", "automatic-speech-recognition"})
+"""Tasks whose engines batch by themselves and stream."""
+
 Finish = Literal["stop", "length", "tool_calls", "content_filter"]
 
 MOST_TOP_LOGPROBS: Final = 20
@@ -27,7 +30,7 @@ class Sampling(Struct, frozen=True, kw_only=True):
     max_tokens     most tokens of the answer; None: as many as the context holds
     temperature    0: always the likeliest token
     top_k          0: of all tokens
-    seed           the same request with the same seed has the same answer on the same engine; None: a new one each time
+    seed           the same request with it has the same answer on the same engine; None: drawn anew each time
     stop           texts at which the answer ends, none of them in it
     logit_bias     token id -> added to its logit, -100 to 100
     logprobs       how many likeliest tokens are told at each place besides the one drawn; None: none and no logprob
@@ -134,3 +137,23 @@ class Usage(Struct, frozen=True, kw_only=True):
     prompt: int = 0
     cached: int = 0
     completion: int = 0
+
+
+class Abilities(Struct, frozen=True, kw_only=True):
+    """What a generator can do; what it cannot is refused before it is asked, naming the engine.
+
+    name          the engine's, as callers read it
+    takes         "text" or "audio"
+    slots         sequences at a time: no more are ever asked of it
+    context       most tokens of a sequence, prompt and answer together (0: of audio, none)
+    top_logprobs  most alternatives that it tells at a place; 0: the token's own logprob alone; None: no logprobs
+    logit_bias, constraints   whether it takes these
+    """
+
+    name: str
+    takes: Literal["text", "audio"]
+    slots: int
+    context: int = 0
+    top_logprobs: int | None = None
+    logit_bias: bool = False
+    constraints: tuple[Literal["json_object", "json_schema", "regex"], ...] = ()

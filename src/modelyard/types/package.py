@@ -45,6 +45,15 @@ class Golden(Struct, frozen=True, kw_only=True):
     sets: int | UnsetType = UNSET
 
 
+class Replies(Struct, frozen=True, kw_only=True):
+    """Of models that generate: a JSON file with prompts and how the model went on, token by token with the
+    likeliest (see packages/replies.py). An engine must begin with the same token, and tell a log probability of it
+    that is at most `tolerance` away."""
+
+    file: str
+    tolerance: float
+
+
 Layout = Literal["same", "NHWC", "NCHW", "NHW", "flat", "columns", "column"]
 
 
@@ -112,6 +121,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     adapter         between the task's arrays and the model's own tensors, in the place of the task's transform
     requirements    digest of the environment that its engine needs (modelyard.environments)
     refusal         why this version cannot be deployed, with the way to one that can
+    replies         golden inputs of a model that generates
     notes           what could not be converted, and what was inferred
     """
 
@@ -132,6 +142,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     adapter: Adapter | UnsetType = UNSET
     requirements: str | UnsetType = UNSET
     refusal: str | UnsetType = UNSET
+    replies: Replies | UnsetType = UNSET
     notes: tuple[str, ...] | UnsetType = UNSET
 
 

@@ -16,6 +16,7 @@ class PlatformConfig(Struct, frozen=True, kw_only=True):
     control_port: int = 8801
     max_runs: int = 1  # training runs at one time
     max_scripts: int = 2  # users' scripts at one time
+    max_batches: int = 4  # batches at one time; half of them, rounded up, of one tenant
     upload_bytes: int = 64 << 30  # the largest upload
     storage_bytes: int = 1 << 40  # what a tenant's data sets, packages and uploads may take
     database_url: str | None = None

@@ -12,6 +12,9 @@ class Hello(Struct, frozen=True, kw_only=True):
     version     of the model, as the deployment's owner numbers it
     digest      the package's, hex sha256
     platform    what executes it, as "onnx"
+    slots       sequences that it generates at a time; 0 where it runs batches: then it takes any number of requests
+    context     most tokens of a sequence, prompt and answer together
+    prefill     tokens of a prompt that it reads in a second, as measured when it was loaded; 0: unknown
     """
 
     protocol: int = 1
@@ -22,6 +25,9 @@ class Hello(Struct, frozen=True, kw_only=True):
     platform: str
     signature: Signature
     labels: tuple[str, ...] = ()
+    slots: int = 0
+    context: int = 0
+    prefill: float = 0.0
 
 
 class Statistics(Struct, frozen=True, kw_only=True):
@@ -32,6 +38,8 @@ class Statistics(Struct, frozen=True, kw_only=True):
     rows        that went through the model, in `batches` runs of it
     queue_ns    from a request's arrival to its parsing, summed over requests
     compute_ns  inside the model, summed over batches
+
+    Of those that generate: `prompt_tokens`, `cached_tokens` of them not computed anew, `completion_tokens`.
     """
 
     started_ns: int = 0
@@ -41,3 +49,6 @@ class Statistics(Struct, frozen=True, kw_only=True):
     batches: int = 0
     queue_ns: int = 0
     compute_ns: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0

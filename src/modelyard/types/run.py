@@ -19,6 +19,7 @@ RunKind = str  # a key of modelyard.runs.KINDS
 RunState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 END_STATES = ("succeeded", "failed", "cancelled")
 SCRIPT = "script"  # the kind of a run of a user's own program
+BATCH = "batch"  # the kind of a run that sends a batch's requests to the gateway
 EXTERNAL = "external"  # the kind of a run that a client drives itself: it has no process of ours
 
 
@@ -36,6 +37,8 @@ class RunSpec(Struct, frozen=True, kw_only=True):
     allow_unsandboxed: bool = False  # whether code may run where there is no sandbox
     control_url: str | None = None  # None: run by hand; events go to standard output alone
     token: str = ""
+    gateway_url: str = ""  # of a batch's run
+    gateway_key: str = ""  # good for this attempt alone
 
 
 class RunEvent(Struct, frozen=True, kw_only=True):

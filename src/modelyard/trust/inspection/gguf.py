@@ -1,5 +1,6 @@
 """GGUF, versions 2 and 3 (ggml-org/ggml, docs/gguf.md): header, keys and values, where each tensor lies."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,6 +37,8 @@ _BLOCKS: Final = {
 """ggml type -> elements of a block, its bytes."""
 _SHOWN: Final = ("general.architecture", "general.name", "general.license", "general.file_type",
                  "general.quantization_version", "tokenizer.ggml.model")  # fmt: skip
+TEMPLATE: Final = "tokenizer.chat_template"
+_FIRST, _TOKENS = "tokenizer.ggml.bos_token_id", "tokenizer.ggml.tokens"
 _LENGTHS: Final = (".context_length", ".embedding_length", ".block_count")
 
 
@@ -46,11 +49,27 @@ def inspect(path: Path, name: str) -> Inspection:
         return _Reader(data, name).inspection()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """`values` as the header has them, arrays as their length alone; `first` is the text of the token that begins a
+    sequence, or empty."""
+
+    values: dict[str, Any]
+    first: str
+
+
+def read_header(path: Path) -> Header:
+    """Of a file that was inspected. Raises Corrupt."""
+    with mapped(path, path.name) as data:
+        return _Reader(data, path.name).header()
+
+
 class _Reader:
     def __init__(self, data: Buffer, name: str) -> None:
         self._data, self._name = data, name
         self._cursor = Cursor(data, name, 4)
         self._elements = 0
+        self._places: dict[str, int] = {}  # key -> where its value begins
 
     def inspection(self) -> Inspection:
         version = self._cursor.number("<I")
@@ -87,16 +106,36 @@ class _Reader:
             key = self._string()
             if key in found:
                 raise self._bad("names a key twice", came=key[:100])
-            found[key] = self._value(self._cursor.number("<I"))
+            kind = self._cursor.number("<I")
+            self._places[key] = self._cursor.place
+            found[key] = self._value(kind, whole=key == TEMPLATE)
         return found
 
-    def _value(self, kind: int) -> Any:
+    def header(self) -> "Header":
+        self._cursor.number("<I")
+        self._cursor.number("<Q")
+        values = self._values(self._cursor.number("<Q"))
+        return Header(values=values, first=self._token(values.get(_FIRST)))
+
+    def _token(self, number: Any) -> str:
+        """The text of a token of the vocabulary."""
+        if not isinstance(number, int) or (place := self._places.get(_TOKENS)) is None:
+            return ""
+        self._cursor.place = place
+        kind, count = self._cursor.number("<I"), self._cursor.number("<Q")
+        if kind != _STRING or not 0 <= number < count:
+            return ""
+        for _ in range(number):
+            self._skip()
+        return self._string()
+
+    def _value(self, kind: int, *, whole: bool = False) -> Any:
         if kind in _NUMBERS:
             return self._cursor.number(_NUMBERS[kind])
         if kind == _BOOL:
             return bool(self._cursor.number("<B"))
         if kind == _STRING:
-            return self._string()[:1000]
+            return self._string() if whole else self._string()[:1000]
         if kind == _ARRAY:
             return self._array()
         raise self._bad("has a value of an unknown type", came=kind)

@@ -1,0 +1,41 @@
+"""The API's error: {"error": {"message", "type", "param", "code"}}."""
+
+import re
+from typing import Final
+
+import msgspec
+
+from modelyard.dialects.contract import STATUS, Response
+from modelyard.errors import ModelyardError
+
+_PARAM: Final = re.compile(r"([a-z_]+(?:\.[a-z_]+|\[[0-9.]*\])*)(?:: | is )")
+_CODES: Final = {
+    "not_found": "model_not_found",
+    "budget_spent": "insufficient_quota",
+    "busy": "rate_limit_exceeded",
+    "unauthorized": "invalid_api_key",
+}
+
+
+def error(status: int, code: str, message: str) -> Response:
+    """`param` is the field that the message begins with."""
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    if status == 429:
+        kind = "rate_limit_error"
+    if "longer than the model's context" in message:
+        code = "context_length_exceeded"
+    named = _PARAM.match(message) if status in (400, 422) else None
+    told = {
+        "message": message,
+        "type": kind,
+        "param": named.group(1) if named else None,
+        "code": _CODES.get(code, code),
+    }
+    return Response(status, msgspec.json.encode({"error": told}))
+
+
+def failure_event(failure: ModelyardError) -> bytes:
+    """An error in a stream that has begun, as its last event."""
+    status = STATUS.get(failure.code, 500)
+    message = failure.message if status != 500 else "internal error"
+    return b"data: %b\n\n" % error(status, failure.code, message).body

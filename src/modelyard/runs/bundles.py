@@ -14,6 +14,7 @@ from modelyard.types.package import Manifest
 from modelyard.types.run import RunOutcome
 
 _log = logging.getLogger(__name__)
+_FOLDERS = ("savedmodel", "safetensors", "ctranslate2-whisper")
 _MANIFEST_BYTES = 32 << 20
 
 
@@ -46,10 +47,7 @@ def inspect_package(folder: Path, manifest: Manifest) -> None:
     """Inspect what an engine would open, and weights. Raises what the inspection does."""
     for format, entry in manifest.formats.items():
         path = folder / entry
-        whole = format in ("savedmodel", "safetensors") and entry.rpartition("/")[2] in (
-            "saved_model.pb",
-            "config.json",
-        )
+        whole = format in _FOLDERS and path.name in ("saved_model.pb", "config.json", "model.bin")
         inspect_sandboxed(path.parent if whole else path, entry)
     for name in manifest.files:
         if name.endswith(".safetensors") and name not in manifest.formats.values():

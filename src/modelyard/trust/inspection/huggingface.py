@@ -17,6 +17,7 @@ _KEPT: Final = re.compile(
     r"[\w./-]*\.safetensors|[\w./-]*\.json|[\w./-]*\.jinja|[\w./-]*(vocab|merges)[\w.-]*\.txt|[\w./-]*\.model|README\.md|LICENSE(\.\w+)?"
 )
 _HEADS: Final = (
+    ("WhisperForConditionalGeneration", "automatic-speech-recognition"),
     ("ForSequenceClassification", "text-classification"),
     ("ForTokenClassification", "token-classification"),
     ("ForQuestionAnswering", "question-answering"),

@@ -11,6 +11,7 @@ import msgspec
 from modelyard.errors import InvalidInput, NotAllowedFormat, TooLarge, UnknownName
 from modelyard.trust.inspection import (
     archives,
+    ctranslate2,
     gguf,
     huggingface,
     keras,
@@ -31,10 +32,10 @@ BUNDLE_NAME: Final = "yard-bundle.json"
 _HDF5: Final = b"\x89HDF\r\n\x1a\n"
 _SUFFIXES: Final = {".onnx": "onnx", ".keras": "keras", ".gguf": "gguf", ".skops": "skops", ".pt2": "pt2",
                     ".xml": "openvino", ".safetensors": "safetensors"}  # fmt: skip
-FORMATS: Final = (*dict.fromkeys(_SUFFIXES.values()), "savedmodel")
+FORMATS: Final = (*dict.fromkeys(_SUFFIXES.values()), "savedmodel", ctranslate2.FORMAT)
 ALLOWED: Final = (
     "ONNX, Keras (.keras), SavedModel, safetensors with config.json, GGUF, skops, PyTorch's .pt2, "
-    "OpenVINO, a zip or tar.gz of one, a bundle of yard models export"
+    "OpenVINO, a folder of CTranslate2's Whisper, a zip or tar.gz of one, a bundle of yard models export"
 )
 
 _Inspect = Callable[[Path, str], Inspection]
@@ -91,6 +92,10 @@ def _reader(path: Path, name: str, head: bytes) -> _Inspect:
         return safetensors.inspect
     if openvino.is_xml(head):
         return openvino.inspect
+    if ctranslate2.is_whisper(path):
+        raise NotAllowedFormat(
+            f"{name!r} alone is no Whisper model", allowed="the folder that it lies in, or a zip of that"
+        )
     if lower.endswith(".onnx") or onnx.is_onnx(path, name):
         return onnx.inspect
     raise NotAllowedFormat(f"{name!r} is no model of a format that is known", allowed=ALLOWED)
@@ -166,17 +171,24 @@ def _model_in(folder: Path, name: str, files: dict[str, int], wanted: str | None
     if wanted in (None, "savedmodel"):
         for file in _named(files, "saved_model.pb"):
             return _below(file, savedmodel.inspect((folder / file).parent, name))
+    if wanted in (None, ctranslate2.FORMAT):
+        for file in _named(files, ctranslate2.ENTRY):
+            if ctranslate2.is_whisper(folder / file):
+                inside = _inside(files, file.rpartition("/")[0])
+                return _below(file, ctranslate2.inspect((folder / file).parent, name, inside))
     if wanted in (None, "safetensors"):
         for file in _named(files, "config.json"):
             place = file.rpartition("/")[0]
-            inside = [
-                f.removeprefix(f"{place}/") if place else f
-                for f in files
-                if not place or f.startswith(f"{place}/")
-            ]
+            inside = _inside(files, place)
             if any(f.endswith(".safetensors") for f in inside):
                 return _below(file, huggingface.inspect(folder / place, name, inside))
     return _single(folder, name, files, wanted)
+
+
+def _inside(files: dict[str, int], place: str) -> list[str]:
+    """Names of what lies below a folder, from there."""
+    below = f"{place}/" if place else ""
+    return [f.removeprefix(below) for f in files if f.startswith(below)]
 
 
 def _below(file: str, found: Inspection) -> Inspection:

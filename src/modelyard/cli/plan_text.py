@@ -12,8 +12,8 @@ def lines(plan: Plan) -> Iterator[str]:
     used = f", {shape.active / 1e9:.4g}B of them for a token" if shape.experts else ""
     yield f"{shape.name}: {shape.parameters / 1e9:.4g}B parameters{used}, {shape.layers} layers, {plan.precision}"
     yield (
-        f"on {request.count} x {request.hardware.name}, {_many(request.streams, 'stream')} of {request.context:,} tokens "
-        f"({plan.prompt:,} of the prompt, {plan.answer:,} of the answer)"
+        f"on {request.count} x {request.hardware.name}, {_many(request.streams, 'stream')} of "
+        f"{request.context:,} tokens ({plan.prompt:,} of the prompt, {plan.answer:,} of the answer)"
     )
     yield ""
     yield from _memory(plan)

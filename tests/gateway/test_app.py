@@ -35,13 +35,20 @@ KEYED = [
     ("POST", "/models/table/pipeline/tabular-classification"),
     ("GET", "/v1/models"),
     ("GET", "/v1/models/table"),
+    ("POST", "/v1/chat/completions"),
+    ("POST", "/models/table/v1/chat/completions"),
+    ("POST", "/v1/completions"),
+    ("POST", "/v1/embeddings"),
+    ("POST", "/v1/audio/transcriptions"),
+    ("POST", "/v1/audio/translations"),
+    ("POST", "/v1/responses"),
     ("GET", "/metrics"),
 ]
 OPEN = [("GET", "/health"), ("GET", "/v2/health/live"), ("GET", "/v2/health/ready")]
 
 
 def shape_of(path):
-    return "object" if path.startswith(("/v1", "/metrics")) else "text"
+    return "object" if path.startswith(("/v1", "/metrics")) or "/v1/" in path else "text"
 
 
 @pytest.mark.parametrize(("method", "path"), KEYED)
@@ -85,7 +92,7 @@ def test_health_is_open(gateway, method, path):
 def test_every_path_of_every_dialect_is_classified():
     from modelyard.dialects.huggingface import _TABLE as huggingface
     from modelyard.dialects.open_inference import _TABLE as open_inference
-    from modelyard.dialects.openai import _TABLE as openai
+    from modelyard.dialects.openai.protocol import _TABLE as openai
 
     operations = [
         o for table in (huggingface, open_inference, openai) for m in table.values() for o in m.values()
@@ -149,7 +156,8 @@ def test_load_and_unload_of_what_is_deployed(client):
         ("POST", "/models/table/pipeline/translation", 404),
         ("POST", "/models/nothing", 404),
         ("GET", "/v1/models/nothing", 404),
-        ("POST", "/v1/chat/completions", 404),
+        ("POST", "/v1/chat/completions", 400),  # its body names no model
+        ("POST", "/v1/images/generations", 404),
         ("GET", "/v2/systemsharedmemory/status", 404),
         ("GET", "/nothing", 404),
         ("GET", "/", 404),

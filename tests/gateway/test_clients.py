@@ -127,7 +127,7 @@ def test_openai_lists_models(gateway):
         assert client.models.retrieve("table").owned_by == "default"
         with pytest.raises(openai.NotFoundError) as caught:
             client.models.retrieve("nothing")
-        assert caught.value.code == "not_found"
+        assert caught.value.code == "model_not_found"
     wrong = openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="wrong", max_retries=0)
     with wrong, pytest.raises(openai.AuthenticationError):
         wrong.models.list()

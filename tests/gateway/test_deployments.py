@@ -51,7 +51,10 @@ class Addresses:
     """A fleet whose lines are connected to what stands at their addresses."""
 
     def __init__(self, **links):
-        self.lines = {address: SimpleNamespace(link=link) for address, link in links.items()}
+        self.lines = {
+            address: SimpleNamespace(link=link, listen=lambda changed: None)
+            for address, link in links.items()
+        }
 
     def line(self, address, digest):
         return self.lines[address]

@@ -7,11 +7,14 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from modelyard.dialects import huggingface_generation
 from modelyard.dialects.contract import (
     NAME,
+    Address,
     Array,
     Call,
     Catalog,
+    Conversation,
     Limiting,
     Match,
     Operation,
@@ -58,6 +61,16 @@ class HuggingFace:
 
     def answer(self, match: Match, catalog: Catalog, body: bytes) -> Response:
         raise NotFound(f"no answer to {match.operation!r} here")
+
+    def address(self, match: Match, headers: Mapping[bytes, bytes], body: bytes) -> Address:
+        """See `Generating`."""
+        return huggingface_generation.address(match.model, body)
+
+    def converse(self, request: Request, model: Served) -> Conversation:
+        """See `Generating`."""
+        if model.abilities is None:
+            raise NotFound(f"model {model.name!r} does not generate")
+        return huggingface_generation.converse(request, model, model.abilities)
 
     def parse(self, request: Request, model: Served) -> Call:
         media = request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -23,6 +23,8 @@ def match(method: str, path: str) -> Match | None:
 
 def of_path(path: str) -> Dialect | None:
     """Whose error shape a path gets, known or not."""
+    if path.startswith("/models/") and "/v1/" in path:
+        return DIALECTS[_PREFIXES["/v1"]]
     for prefix, number in _PREFIXES.items():
         if path == prefix or path.startswith(prefix + "/"):
             return DIALECTS[number]

@@ -99,7 +99,7 @@ class Gateway:
             if scope["path"].startswith(PREFIXES):
                 return await self._pass(scope, headers, receive, send, request_id)
             match = self._match(scope["method"], scope["path"])
-            if match is not None and match.named:
+            if match is not None and match.operation and self._generates(match):
                 return await self._call(scope, match, headers, receive, send, request_id)
             status, answered, body = await self._answer(scope, match, headers, receive, request_id)
         except (CallerGone, TooSlow):
@@ -165,6 +165,7 @@ class Gateway:
             dialect = cast(Generating, DIALECTS[match.number])
             address = dialect.address(match, headers, b"".join(body.chunks))
             deployment = self._calls.find(grant, address.model)
+            _check_asked(match, deployment)
             if deployment.task in GENERATING:
                 call = Call(
                     match=match,
@@ -281,6 +282,12 @@ class Gateway:
         text_bytes = await metrics.render(self._deployments, self._refused, self._in_flight)
         return Response(200, text_bytes, metrics.CONTENT_TYPE)
 
+    def _generates(self, match: Match) -> bool:
+        """Whether it may be for a model that generates: the body names the model, or the path one of these."""
+        generating = self._deployments.generating
+        known = match.forward and bool(generating) and match.model in generating
+        return match.named or (known and isinstance(DIALECTS[match.number], Generating))
+
     def _match(self, method: str, path: str) -> Match | None:
         key = method, path
         found = self._matches.get(key)
@@ -303,12 +310,7 @@ class Gateway:
         deployment = self._deployments.find(grant.tenant, match.model)
         if deployment is None:
             raise NotFound(f"no model {match.model!r}")
-        if match.version and match.version not in deployment.versions:
-            raise NotFound(
-                f"model {match.model!r} has no version {match.version!r}", allowed=deployment.versions
-            )
-        if match.task and match.task != deployment.task:
-            raise NotFound(f"model {match.model!r} does not do this task", allowed=deployment.task)
+        _check_asked(match, deployment)
         return deployment
 
     def _failed(
@@ -438,6 +440,14 @@ async def _again(
     except DeadlineExceeded:
         version.meter.add(504, left)
         raise
+
+
+def _check_asked(match: Match, deployment: Deployment) -> None:
+    """The version and the task that the path names. Raises NotFound."""
+    if match.version and match.version not in deployment.versions:
+        raise NotFound(f"model {match.model!r} has no version {match.version!r}", allowed=deployment.versions)
+    if match.task and match.task != deployment.task:
+        raise NotFound(f"model {match.model!r} does not do this task", allowed=deployment.task)
 
 
 def _check_media(match: Match, media: bytes | None) -> None:

@@ -12,7 +12,7 @@ from modelyard.errors import NotFound, Unavailable
 from modelyard.gateway.fleet import Fleet, Line
 from modelyard.gateway.lane import Lane
 from modelyard.serving.link import Link
-from modelyard.types.generation import Usage
+from modelyard.types.generation import GENERATING, Usage
 from modelyard.types.replica import Hello, Statistics
 from modelyard.types.route import Route, RouteVersion
 
@@ -289,6 +289,8 @@ class Deployments:
         self._table: dict[tuple[str, str], Deployment] = {}
         self._shared: dict[str, Deployment] = {}
         self.ready = False
+        self.generating: frozenset[str] = frozenset()
+        """Names of deployments, of any tenant, whose models generate."""
 
     def update(self, routes: Iterable[Route], drain: float) -> None:
         table: dict[tuple[str, str], Deployment] = {}
@@ -299,6 +301,7 @@ class Deployments:
         for gone in self._table.keys() - table.keys():
             self._table[gone].lane.fail_waiting(NotFound(f"no model {gone[1]!r}"))
         self._table = table
+        self.generating = frozenset(d.name for d in table.values() if d.task in GENERATING)
         self._shared = {d.name: d for d in reversed(table.values()) if d.serving.shared}
         self._fleet.keep([line for d in table.values() for line in d.lines], drain)
         self.ready = True

@@ -31,6 +31,7 @@ from modelyard.types.generation import (
 )
 
 _MOST_MESSAGES: Final = 4096
+_TEXTS: Final = ("text", "input_text", "output_text", "refusal")
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 
 
@@ -123,7 +124,7 @@ def _rendered(body: Body, plan: Tools, model: Served) -> str:
 def _plain(message: Message, number: int) -> dict[str, Any]:
     """A message as templates know it: content is a text, arguments of calls are values."""
     plain: dict[str, Any] = {"role": "system" if message.role == "developer" else message.role}
-    plain["content"] = _text(message.content, number)
+    plain["content"] = text_of(message.content, f"messages[{number}].content")
     if message.tool_calls:
         plain["tool_calls"] = [tools.called(call, number) for call in message.tool_calls]
     for name in ("name", "tool_call_id"):
@@ -132,18 +133,15 @@ def _plain(message: Message, number: int) -> dict[str, Any]:
     return plain
 
 
-def _text(content: str | list[Part] | None, number: int) -> str:
+def text_of(content: str | list[Part] | None, where: str) -> str:
+    """Raises InvalidInput for parts that are no texts."""
     if content is None:
         return ""
     if isinstance(content, str):
         return content
     for part in content:
-        if part.type not in ("text", "input_text", "output_text", "refusal"):
-            raise InvalidInput(
-                f"messages[{number}].content: this model reads text alone",
-                came=part.type[:50],
-                allowed=["text"],
-            )
+        if part.type not in _TEXTS:
+            raise InvalidInput(f"{where}: this model reads text alone", came=part.type[:50], allowed=["text"])
     return "".join(part.text or part.refusal or "" for part in content)
 
 

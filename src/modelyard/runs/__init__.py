@@ -25,6 +25,7 @@ KINDS: Final[dict[str, str]] = {
     "evaluate": "modelyard.runs.evaluate",
     "script": "modelyard.runs.script",
     "import": "modelyard.runs.import_model",
+    "batch": "modelyard.runs.batch",
 }
 """Kind -> its module."""
 

@@ -16,6 +16,10 @@ PREDICT = {
     ("GET", "/v1/files/{file}"),
     ("DELETE", "/v1/files/{file}"),
     ("GET", "/v1/files/{file}/content"),
+    ("GET", "/v1/batches"),
+    ("POST", "/v1/batches"),
+    ("GET", "/v1/batches/{batch}"),
+    ("POST", "/v1/batches/{batch}/cancel"),
 }
 TRACK: set[tuple[str, str]] = set()
 

@@ -51,7 +51,7 @@ def create(platform: Platform, tenant: str, name: str, scopes: list[str],
         id=new_id("key"),
         tenant=tenant,
         name=name,
-        hash=_hash(platform, key),
+        hash=hash_of(platform, key),
         last4=key[-4:],
         scopes=[s for s in SCOPES if s in scopes],
         created_at=now,
@@ -67,7 +67,7 @@ def create(platform: Platform, tenant: str, name: str, scopes: list[str],
 def authenticate(platform: Platform, key: str) -> KeyGrant:
     """What a key may do. Raises Unauthorized for a key that is unknown, revoked or expired, and says no
     more."""
-    found = _hash(platform, key[:_LONGEST])
+    found = hash_of(platform, key[:_LONGEST])
     with platform.database.read() as session:
         row = session.scalar(select(Key).where(Key.hash == found))
     good = row is not None and hmac.compare_digest(row.hash, found) and _alive(row, platform.now())
@@ -125,7 +125,8 @@ def _check(name: str, scopes: list[str], expires_in: float | None) -> None:
         raise InvalidInput("expires_in", came=expires_in, allowed="seconds, more than 0, at most 100 years")
 
 
-def _hash(platform: Platform, key: str) -> str:
+def hash_of(platform: Platform, key: str) -> str:
+    """What is kept of a key, and what the gateway knows it by."""
     return hmac.digest(platform.secret, key.encode(), "sha256").hex()
 
 

@@ -23,10 +23,13 @@ from modelyard.control.services.references import (
 )
 from modelyard.control.services.uploads import get_upload
 from modelyard.errors import InvalidInput, NotFound, UnknownName
-from modelyard.runs import KINDS, read_params
+from modelyard.runs import KINDS, batch_lines, read_params
+from modelyard.store.openai import ApiFile
 from modelyard.store.registry import Model, ModelVersion
 from modelyard.store.work import Dataset, DatasetVersion
 from modelyard.types.dataset import DatasetManifest
+from modelyard.types.package import Manifest
+from modelyard.types.run import BATCH
 
 SOURCES = "sources"
 _LARGEST_SOURCES = 1000
@@ -45,8 +48,10 @@ class Input:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """`params` is what the run's process is told; `publish` is of store.work.Run."""
+    """`params` is what the run's process is told; `publish` is of store.work.Run. `kind` is the one that does the work,
+    where it is not the one that was asked for."""
 
+    kind: str | None = None
     params: dict[str, Any]
     inputs: list[Input] = field(default_factory=list)
     publish: dict[str, str] = field(default_factory=dict)
@@ -114,6 +119,19 @@ def _plan_import(session: Session, tenant: str, params: Mapping[str, Any]) -> Pl
     )
 
 
+def plan_batch(file: ApiFile, endpoint: str, expires_at: float) -> Plan:
+    """A `batch` run over a file that a caller keeps; the run keeps its bytes too."""
+    given = {"endpoint": endpoint, "expires_at": expires_at}
+    source = Input(
+        name=batch_lines.INPUT, kind="artifact", version_id=file.id, reference=file.id, digest=file.sha256
+    )
+    return Plan(params=_checked(BATCH, given), inputs=[source])
+
+
+def _plan_batch(session: Session, tenant: str, params: Mapping[str, Any]) -> Plan:
+    raise InvalidInput("batches are made at their own address", came=BATCH, allowed="POST /v1/batches")
+
+
 def _plan_prepare(session: Session, tenant: str, params: Mapping[str, Any]) -> Plan:
     raise InvalidInput(
         "data sets are made at their own address", came="prepare", allowed="POST /api/v1/datasets"
@@ -121,9 +139,12 @@ def _plan_prepare(session: Session, tenant: str, params: Mapping[str, Any]) -> P
 
 
 def _plan_train(session: Session, tenant: str, params: Mapping[str, Any]) -> Plan:
-    """`params` is the recipe."""
+    """`params` is the recipe. One with a base is for another kind to follow."""
+    from modelyard.training.finetune_recipe import is_finetune
     from modelyard.training.recipe import columns_of, parse_recipe
 
+    if is_finetune(params):
+        return _plan_finetune(session, tenant, params)
     recipe = parse_recipe(params)
     check_task(find_model(session, tenant, recipe.name), recipe.task)
     row, version = _find_dataset(session, tenant, recipe.data)
@@ -133,6 +154,29 @@ def _plan_train(session: Session, tenant: str, params: Mapping[str, Any]) -> Pla
     return Plan(params=_checked("train", given), inputs=[dataset], publish={"model": recipe.name})
 
 
+def _plan_finetune(session: Session, tenant: str, params: Mapping[str, Any]) -> Plan:
+    """`params` is the recipe. Its run has two inputs: `dataset` and `base`, a version's package."""
+    from modelyard.tasks.text_generation import columns_of
+    from modelyard.training.finetune_base import check_base
+    from modelyard.training.finetune_recipe import parse_finetune
+
+    recipe = parse_finetune(params)
+    check_task(find_model(session, tenant, recipe.name), recipe.task)
+    row, data = _find_dataset(session, tenant, recipe.data)
+    columns_of(msgspec.convert(data.manifest, DatasetManifest).schema, recipe.preprocessing)
+    base = _package_input(session, tenant, recipe.base, "base")
+    version = session.get_one(ModelVersion, base.version_id)
+    check_base(msgspec.convert(version.manifest, Manifest), recipe.base)
+    dataset = _input_of(row, data)
+    given = {"recipe": recipe.to_dict(), "dataset": dataset.reference, "base": base.reference}
+    return Plan(
+        kind="finetune",
+        params=_checked("finetune", given),
+        inputs=[dataset, base],
+        publish={"model": recipe.name},
+    )
+
+
 def _plan_evaluate(session: Session, tenant: str, params: Mapping[str, Any]) -> Plan:
     """`params`: model, a reference; data, a reference, by default what the model was trained with; split;
     seed."""
@@ -140,19 +184,15 @@ def _plan_evaluate(session: Session, tenant: str, params: Mapping[str, Any]) -> 
     for key in params:
         if key not in known:
             raise UnknownName("key", key, known, where="params")
-    model, version = _find_version(session, tenant, _text(params, "model"))
+    package = _package_input(session, tenant, _text(params, "model"), "package")
     if params.get("data") is None:
-        dataset = _trained_with(session, tenant, version)
+        dataset = _trained_with(session, tenant, session.get_one(ModelVersion, package.version_id))
     else:
         dataset = _dataset_input(session, tenant, _text(params, "data"))
-    reference = f"{model.name}:{version.number}"
-    package = Input(
-        name="package", kind="model", version_id=version.id, reference=reference, digest=version.digest
-    )
     rest = {key: value for key, value in params.items() if key in ("split", "seed")}
-    given = {"model": reference, "dataset": dataset.reference, **rest}
+    given = {"model": package.reference, "dataset": dataset.reference, **rest}
     return Plan(
-        params=_checked("evaluate", given), inputs=[package, dataset], publish={"version": version.id}
+        params=_checked("evaluate", given), inputs=[package, dataset], publish={"version": package.version_id}
     )
 
 
@@ -185,9 +225,11 @@ def _plan_script(session: Session, tenant: str, params: Mapping[str, Any]) -> Pl
 _PLANNERS: dict[str, Callable[[Session, str, Mapping[str, Any]], Plan]] = {
     "prepare": _plan_prepare,
     "train": _plan_train,
+    "finetune": _plan_finetune,
     "evaluate": _plan_evaluate,
     "script": _plan_script,
     "import": _plan_import,
+    BATCH: _plan_batch,
 }
 
 
@@ -248,6 +290,17 @@ def _find_version(session: Session, tenant: str, reference: str) -> tuple[Model,
     name, selector = read_reference(reference)
     model = get_model(session, tenant, name)
     return model, get_model_version(session, model, selector)
+
+
+def _package_input(session: Session, tenant: str, reference: str, name: str) -> Input:
+    model, version = _find_version(session, tenant, reference)
+    return Input(
+        name=name,
+        kind="model",
+        version_id=version.id,
+        reference=f"{model.name}:{version.number}",
+        digest=version.digest,
+    )
 
 
 def _trained_with(session: Session, tenant: str, version: ModelVersion) -> Input:

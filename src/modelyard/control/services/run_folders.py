@@ -10,13 +10,14 @@ from sqlalchemy.orm import Session
 
 from modelyard.control.platform import Platform
 from modelyard.control.services import datasets, models
+from modelyard.control.services.attempt_keys import attempt_key
 from modelyard.control.services.plans import SOURCES
 from modelyard.control.services.runs import inputs_of
 from modelyard.control.services.sources import FILES, entry_of_source
 from modelyard.files import remove_tree, write_atomic
 from modelyard.runs.context import OUTCOME_NAME, SPEC_NAME
 from modelyard.store.work import Run, RunInput
-from modelyard.types.run import END_STATES, RunOutcome, RunSpec
+from modelyard.types.run import BATCH, END_STATES, RunOutcome, RunSpec
 
 LOG_NAME: Final = "log.txt"
 LOG_PART: Final = 1 << 20  # bytes of a log in one answer
@@ -51,6 +52,8 @@ def write(platform: Platform, session: Session, run: Run, attempt: int, token: s
         allow_unsandboxed=platform.config.allow_unsandboxed,
         control_url=platform.config.control_url,
         token=token,
+        gateway_url=platform.config.gateway_url if run.kind == BATCH else "",
+        gateway_key=attempt_key(platform, run.id, attempt) if run.kind == BATCH else "",
     )
     write_atomic(folder / SPEC_NAME, msgspec.json.encode(spec), mode=0o600)
 

@@ -3,19 +3,21 @@ applies."""
 
 import secrets
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from modelyard.control.platform import Platform, digest_of
-from modelyard.control.services import adoption, run_folders
+from modelyard.control.services import adoption, batch_files, run_folders
 from modelyard.control.services.adoption import Found
+from modelyard.control.services.batch_files import Kept
 from modelyard.control.services.runs import end
 from modelyard.errors import ModelyardError
 from modelyard.store.work import Run
 from modelyard.types.process import PlatformConfig
-from modelyard.types.run import EXTERNAL, RunOutcome
+from modelyard.types.run import BATCH, EXTERNAL, RunOutcome
 
 MOST_FAILURES: Final = 3
 _MOST_ATTEMPTS: Final = 50  # those that a restart of the platform ended among them
@@ -37,14 +39,26 @@ def next_queued(platform: Platform, busy: frozenset[str]) -> Run | None:
             count = select(func.count()).select_from(Run).where(Run.state == "running", kinds)
             if (session.scalar(count) or 0) >= most:
                 query = query.where(~kinds)
+        for tenant in _with_enough_batches(session, platform.config):
+            query = query.where(~((Run.kind == BATCH) & (Run.tenant == tenant)))
         return session.scalar(query.order_by(Run.id).limit(1))
 
 
 def _groups(config: PlatformConfig) -> list[tuple[ColumnElement[bool], int]]:
     """Kinds that share a limit, and how many of them work at one time."""
-    limited = {"train": config.max_runs, "script": config.max_scripts}
-    alone = [(Run.kind == kind, most) for kind, most in limited.items()]
-    return [*alone, (Run.kind.not_in([*limited, "external"]), _MOST_BESIDE)]
+    limited = {
+        ("train", "finetune"): config.max_runs,
+        ("script",): config.max_scripts,
+        (BATCH,): config.max_batches,
+    }
+    groups = [(Run.kind.in_(kinds), most) for kinds, most in limited.items()]
+    return [*groups, (Run.kind.not_in([*chain(*limited), EXTERNAL]), _MOST_BESIDE)]
+
+
+def _with_enough_batches(session: Session, config: PlatformConfig) -> Sequence[str]:
+    """Tenants whose batches take half of the places: a batch may go on for a day."""
+    working = select(Run.tenant).where(Run.state == "running", Run.kind == BATCH).group_by(Run.tenant)
+    return session.scalars(working.having(func.count() >= -(-config.max_batches // 2))).all()
 
 
 def claim(platform: Platform, run_id: str) -> Run | None:
@@ -66,7 +80,9 @@ def claim(platform: Platform, run_id: str) -> Run | None:
         run.state, run.token_hash = "running", digest_of(token)
         run.started_at = run.started_at or platform.now()
         platform.leases.renew(run.id, run.attempt)
-        return run
+    if run.kind == BATCH:
+        platform.changes.tell()  # the gateway is to know this attempt's key
+    return run
 
 
 def settle(platform: Platform, run: Run, reason: str, *, own_failure: bool) -> None:
@@ -75,50 +91,52 @@ def settle(platform: Platform, run: Run, reason: str, *, own_failure: bool) -> N
     `reason` says how the process ended; `own_failure`: of itself, and not with the platform.
     """
     outcome = run_folders.read_outcome(platform, run.id, run.attempt)
+    kept = batch_files.gather(platform, run)
     if outcome is None or outcome.state == "cancelled":
-        _interrupt(platform, run, reason, own_failure=own_failure and outcome is None)
+        _interrupt(platform, run, reason, kept, own_failure=own_failure and outcome is None)
     elif outcome.state == "failed":
         error = outcome.error or {"code": "internal", "message": "the run failed without saying why"}
-        _end(platform, run, "failed", error, outcome.summary)
+        _end(platform, run, error, outcome.summary, kept)
     else:
-        _adopt(platform, run, outcome)
+        _adopt(platform, run, outcome, kept)
     platform.changes.tell()
 
 
 def fence(platform: Platform, run: Run, reason: str) -> None:
     """The attempt is silent: whatever it may still do, it is not the run's any more."""
-    _interrupt(platform, run, reason, own_failure=True)
+    _interrupt(platform, run, reason, batch_files.gather(platform, run), own_failure=True)
     platform.changes.tell()
 
 
 def give_up(platform: Platform, run: Run, error: dict[str, Any]) -> None:
     """The attempt's outputs cannot be kept."""
-    _end(platform, run, "failed", error, {})
+    _end(platform, run, error, {}, None)
     platform.changes.tell()
 
 
-def _adopt(platform: Platform, run: Run, outcome: RunOutcome) -> None:
+def _adopt(platform: Platform, run: Run, outcome: RunOutcome, kept: Kept | None) -> None:
     outputs = run_folders.attempt_folder(platform, run.id, run.attempt) / "outputs"
     try:
         found = adoption.gather(platform, outputs, outcome)
-        _publish(platform, run, found, outcome)
+        _publish(platform, run, found, outcome, kept)
     except ModelyardError as error:
-        _end(platform, run, "failed", error.to_dict(), outcome.summary)
+        _end(platform, run, error.to_dict(), outcome.summary, kept)
     else:
         _forget(platform, run)
 
 
-def _publish(platform: Platform, run: Run, found: Found, outcome: RunOutcome) -> None:
+def _publish(platform: Platform, run: Run, found: Found, outcome: RunOutcome, kept: Kept | None) -> None:
     with platform.database.write() as session:
         row = _load(session, run.id, "running", run.attempt)
         if row is None:
             return
         row.summary, row.error = outcome.summary, None
         row.outputs = adoption.publish(session, row, found, platform.now())
+        batch_files.publish(session, row, kept, platform.now())
         end(session, row, "succeeded", platform.now())
 
 
-def _interrupt(platform: Platform, run: Run, reason: str, *, own_failure: bool) -> None:
+def _interrupt(platform: Platform, run: Run, reason: str, kept: Kept | None, *, own_failure: bool) -> None:
     """Cancelled where that was asked for, else queued again, until it has failed too often."""
     with platform.database.write() as session:
         row = _load(session, run.id, "running", run.attempt)
@@ -136,17 +154,22 @@ def _interrupt(platform: Platform, run: Run, reason: str, *, own_failure: bool) 
         else:
             row.state, row.token_hash = "queued", None
         ended = row.state != "queued"
+        if ended:
+            batch_files.publish(session, row, kept, platform.now())
     if ended:
         _forget(platform, run)
 
 
-def _end(platform: Platform, run: Run, state: str, error: dict[str, Any], summary: dict[str, Any]) -> None:
+def _end(
+    platform: Platform, run: Run, error: dict[str, Any], summary: dict[str, Any], kept: Kept | None
+) -> None:
     with platform.database.write() as session:
         row = _load(session, run.id, "running", run.attempt)
         if row is None:
             return
-        row.summary, row.error = summary, error
-        end(session, row, state, platform.now())
+        row.summary = summary
+        batch_files.publish(session, row, kept, platform.now())
+        _fail(session, row, error, platform.now())
     _forget(platform, run)
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from modelyard.control.platform import Platform
-from modelyard.control.services import artifacts, metric_points
+from modelyard.control.services import artifacts, batch_files, metric_points
 from modelyard.control.services.idempotency import Once, made_before, remember
 from modelyard.control.services.names import known_id
 from modelyard.control.services.pages import Page, PageRequest, fetch
@@ -19,7 +19,7 @@ from modelyard.store.links import link, unlink
 from modelyard.store.tracking import TrackedRun
 from modelyard.store.work import Run, RunInput, RunMetric
 from modelyard.types.ids import new_id
-from modelyard.types.run import END_STATES, EXTERNAL, SCRIPT
+from modelyard.types.run import BATCH, END_STATES, EXTERNAL, SCRIPT
 
 _MOST_QUEUED = 1000
 SOURCE_FOLDER = "source"  # of a script's own files among its run's artifacts
@@ -95,12 +95,17 @@ def show(platform: Platform, tenant: str, run_id: str) -> RunView:
 def cancel(platform: Platform, tenant: str, run_id: str) -> RunView:
     """A queued run is cancelled now; a running one is asked to stop. Raises Conflict for one that has
     ended."""
+    with platform.database.read() as session:
+        run = get_run(session, tenant, run_id)
+    kept = batch_files.gather(platform, run) if run.state == "queued" else None  # of attempts before
     with platform.database.write() as session:
         run = get_run(session, tenant, run_id)
         if run.state in END_STATES and run.state != "cancelled":
             raise Conflict("the run has ended already", came=run.state)
         if run.state == "queued" or (run.state == "running" and run.kind == EXTERNAL):
+            kept = kept or batch_files.gather(platform, run)  # it was queued again just now
             end(session, run, "cancelled", platform.now())
+            batch_files.publish(session, run, kept, platform.now())
             _say_killed(session, run)
         if run.state == "running":
             run.cancel_requested = True
@@ -119,6 +124,8 @@ def retry(platform: Platform, tenant: str, run_id: str, once: Once | None = None
         run = get_run(session, tenant, run_id)
         if run.state not in END_STATES or run.kind == EXTERNAL:
             raise Conflict("only a run that has ended and has a process can be run again", came=run.state)
+        if run.kind == BATCH:
+            raise Conflict("a batch is not run again; make another one of its file")
         inputs = [_again(run, row) for row in inputs_of(session, run)]
         planned = Plan(params=run.params, inputs=inputs, publish=dict(run.publish))
     return _submit(platform, tenant, run.kind, lambda session: planned, once)
@@ -218,7 +225,7 @@ def _queue(platform: Platform, session: Session, tenant: str, kind: str, planned
     run = Run(
         id=new_id("run"),
         tenant=tenant,
-        kind=kind,
+        kind=planned.kind or kind,
         params=planned.params,
         publish=planned.publish,
         state="queued",

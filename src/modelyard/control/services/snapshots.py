@@ -5,7 +5,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from modelyard.control.platform import Platform
-from modelyard.control.services import keys
+from modelyard.control.services import attempt_keys, keys
 from modelyard.store.registry import Deployment, DeploymentVersion, Model, ModelVersion
 from modelyard.types.route import Route, RouteVersion, Snapshot
 
@@ -15,7 +15,7 @@ def snapshot(platform: Platform) -> bytes:
     with platform.database.read() as session:
         query = select(Deployment, Model).join(Model, Deployment.model_id == Model.id).order_by(Deployment.id)
         routes = tuple(_route(platform, session, row, model) for row, model in session.execute(query))
-        grants = keys.grants(platform, session)
+        grants = keys.grants(platform, session) | attempt_keys.grants(platform, session)
     return msgspec.json.encode(Snapshot(secret=platform.secret.hex(), keys=grants, routes=routes))
 
 

@@ -1,10 +1,15 @@
 """`yard plan`, as it is typed."""
 
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
+from tokenizers import Tokenizer, models
 
 from modelyard.cli.app import run
+from stocked import Stocked
 
 HUNDRED = ["--params", "100e9", "--layers", "80", "--hidden", "10240", "--heads", "80", "--kv-heads", "8"]
 
@@ -77,3 +82,45 @@ def test_a_name_that_nobody_knows(
     assert status == 1
     assert "did you mean 'llama-3.1-8b'" in err
     assert "the platform: nothing answers" in err
+
+
+@pytest.mark.slow
+def test_a_model_of_the_platform_is_planned_by_its_own_files(stocked: Stocked, tmp_path: Path) -> None:
+    """Its weights are as large as its file; of a table's model, no shape is known."""
+    write_causal(tmp_path / "small")
+    stocked.yard("models", "import", str(tmp_path / "small"), "--name", "small-gpt")
+    said = stocked.json("plan", "small-gpt", "--hardware", "rtx4090", "--context", "64")
+    shape = said["request"]["shape"]
+    assert (shape["name"], shape["layers"], shape["kv_heads"], shape["head_dim"]) == ("small-gpt:1", 2, 1, 8)
+    assert shape["parameters"] == PARAMETERS
+    assert said["weights"] == (tmp_path / "small" / "model.safetensors").stat().st_size
+    refused = stocked.run("plan", "wine:1")
+    assert refused.returncode == 1
+    assert "no config.json" in refused.stderr
+
+
+PARAMETERS = 2 * 64 * 16 + 2 * (16 * (16 + 2 * 8) + 16 * 16 + 3 * 16 * 32 + 2 * 16) + 16
+
+
+def write_causal(folder: Path) -> None:
+    """A Llama of two layers, with every tensor that one has."""
+    folder.mkdir()
+    config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 16,
+              "num_attention_heads": 2, "num_key_value_heads": 1, "num_hidden_layers": 2, "intermediate_size": 32,
+              "vocab_size": 64, "dtype": "float32", "max_position_embeddings": 64, "tie_word_embeddings": False,
+              "rms_norm_eps": 1e-6, "head_dim": 8, "hidden_act": "silu"}  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(config))
+    vocabulary = {"<s>": 0, **{chr(0x60 + i): i for i in range(1, 64)}}
+    Tokenizer(models.WordLevel(vocabulary, "<s>")).save(str(folder / "tokenizer.json"))
+    shapes = {"model.embed_tokens.weight": (64, 16), "lm_head.weight": (64, 16), "model.norm.weight": (16,)}
+    for layer in range(2):
+        at = f"model.layers.{layer}."
+        shapes |= {f"{at}self_attn.{n}_proj.weight": s for n, s in
+                   (("q", (16, 16)), ("k", (8, 16)), ("v", (8, 16)), ("o", (16, 16)))}  # fmt: skip
+        shapes |= {f"{at}mlp.{n}_proj.weight": s for n, s in
+                   (("gate", (32, 16)), ("up", (32, 16)), ("down", (16, 32)))}  # fmt: skip
+        shapes |= {f"{at}{n}_layernorm.weight": (16,) for n in ("input", "post_attention")}
+    random = np.random.default_rng(0)
+    tensors = {name: random.normal(0, 0.02, shape).astype(np.float32) for name, shape in shapes.items()}
+    assert sum(t.size for t in tensors.values()) == PARAMETERS
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})

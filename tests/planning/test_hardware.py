@@ -12,7 +12,8 @@ def never() -> Hardware:
 
 
 @pytest.mark.parametrize(
-    ("text", "name", "count"), [("h100", "h100", 1), ("H100x8", "h100", 8), (" rtx4090x2 ", "rtx4090", 2)]
+    ("text", "name", "count"),
+    [("h100", "h100", 1), ("H100x8", "h100", 8), ("rtx4090", "rtx4090", 1), (" rtx4090x2 ", "rtx4090", 2)],
 )
 def test_a_name_and_a_number(text: str, name: str, count: int) -> None:
     assert parse_hardware(text, never) == (HARDWARE[name], count)

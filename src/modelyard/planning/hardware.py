@@ -91,8 +91,10 @@ def parse_hardware(text: str, measure: Callable[[], Hardware]) -> tuple[Hardware
     """ "h100", "h100x8" or "cpu" as a piece of hardware and how many there are.
 
     Raises UnknownName, and InvalidInput for a number that cannot be."""
-    found = re.fullmatch(r"(.+?)(?:x(\d{1,9}))?", text.strip().lower())
-    name, count = (found[1], int(found[2] or 1)) if found else ("", 1)
+    name, count = text.strip().lower(), 1
+    found = re.fullmatch(r"(.+)x(\d{1,9})", name)
+    if found and name not in HARDWARE:  # "rtx4090" is a name
+        name, count = found[1], int(found[2])
     if name not in (*HARDWARE, "cpu"):
         raise UnknownName("hardware", name, (*HARDWARE, "cpu"))
     if not 1 <= count <= MOST:

@@ -4,8 +4,8 @@
 
 Its standard input is a pipe that the replica holds: the end of the pipe is the end of the replica, however it came.
 A process group of the replica's own would not do: whoever kills the replica alone would leave the GPUs taken.
-Then it removes FOLDER, where the command's socket was. Standard library only; it is run by its path. Exit status: the
-command's, or 128 and its signal.
+Then it removes FOLDER, where the command's socket was. Standard library only; it is run by its path. Exit
+status: the command's, or 128 and its signal.
 """
 
 import contextlib

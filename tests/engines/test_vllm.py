@@ -361,6 +361,28 @@ def assert_gone(package: Package) -> None:
     wait_until(lambda: not alive(package), 5)
 
 
+def test_an_installed_vllm_is_started_by_its_own_command(
+    package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`vllm serve` is the module vllm.entrypoints.cli.main, as its console script says."""
+    folder = tmp_path / "site" / "vllm" / "entrypoints" / "cli"
+    folder.mkdir(parents=True)
+    words = "import runpy, sys", "assert sys.argv.pop(1) == 'serve'"
+    (folder / "main.py").write_text(
+        "\n".join([*words, f"runpy.run_path({STAND_IN[1]!r}, run_name='__main__')"])
+    )
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    generator = create(package.entry, GeneratorOptions(slots=2))
+    try:
+        assert text(ask(generator, "abc", special=True, max_tokens=5)) == "abcab"
+    finally:
+        asyncio.run(generator.aclose())
+    package.say(hosts=2)
+    with pytest.raises(MissingExtra, match="ray"):
+        create(package.entry, GeneratorOptions())
+
+
 def test_without_vllm_its_extra_is_named(package: Package) -> None:
     with pytest.raises(MissingExtra, match=r"modelyard\[vllm\]"):
         create(package.entry, GeneratorOptions())

@@ -25,6 +25,7 @@ from modelyard.types.package import Lineage, Manifest, NetRef
 from modelyard.types.run import Reporter
 
 _PROBES: Final = 8  # documents by which the forms of a model are compared
+_PARITY: Final = "Every form of it answers as in training: logits differ by at most {:.1e} of the largest."
 _HELD_OUT: Final = 0.1  # of the training documents, where there is no validation split
 
 
@@ -182,6 +183,7 @@ def _write(
             replies=packaged.replies,
             lineage=lineage,
             licence=base.manifest.licence,
+            notes=(_PARITY.format(packaged.worst),),
             environment=_environment(),
         ),
     )

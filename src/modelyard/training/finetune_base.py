@@ -91,7 +91,7 @@ def load(place: Path, adapter: Path | None, name: str) -> Any:
         if adapter is not None:
             with quiet():
                 model = peft.PeftModel.from_pretrained(model, adapter).merge_and_unload(safe_merge=True)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except Exception as error:  # of any of three libraries, and of what lies in the folder
         raise InvalidInput(
             f"the base {name!r} is no causal language model that transformers opens",
             came=type(error).__name__,
@@ -140,9 +140,15 @@ def linear_layers(model: Any) -> list[str]:
     from torch import nn
     from transformers.pytorch_utils import Conv1D
 
-    return sorted(
-        {n.rsplit(".", 1)[-1] for n, m in model.named_modules() if isinstance(m, nn.Linear | Conv1D)}
-    )
+    kinds = (nn.Linear, Conv1D)
+    return sorted({name.rsplit(".", 1)[-1] for name, m in model.named_modules() if isinstance(m, kinds)})
+
+
+def is_transposed(model: Any) -> bool:
+    """Whether the layers keep their weights as [in, out], as GPT-2's do."""
+    from transformers.pytorch_utils import Conv1D
+
+    return any(isinstance(module, Conv1D) for module in model.modules())
 
 
 def check_targets(model: Any, names: Iterable[str] | None) -> None:
@@ -159,7 +165,7 @@ def _tokenizer(place: Path, name: str) -> Any:
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             place, local_files_only=True, trust_remote_code=False
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # of the tokenizers library without a class of its own
         raise InvalidInput(
             f"the base {name!r} has no tokenizer that transformers opens", came=type(error).__name__
         ) from error

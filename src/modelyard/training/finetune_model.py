@@ -6,7 +6,7 @@ from typing import Any, Final
 import torch
 
 from modelyard.errors import InvalidInput
-from modelyard.training.finetune_base import Base, check_targets, libraries, quiet
+from modelyard.training.finetune_base import Base, check_targets, is_transposed, libraries, quiet
 from modelyard.training.finetune_examples import Example
 from modelyard.training.finetune_recipe import FinetuneTraining
 from modelyard.training.packing import lay_out
@@ -34,6 +34,7 @@ def prepare(base: Base, training: FinetuneTraining) -> Any:
         lora_alpha=training.alpha,
         lora_dropout=training.dropout,
         target_modules="all-linear" if named is None else list(named),
+        fan_in_fan_out=is_transposed(base.model),
     )
     with quiet():
         return peft.get_peft_model(base.model, config)

@@ -286,7 +286,7 @@ def gpt(folder: Path) -> Any:
     return network
 
 
-def test_a_language_model_is_stored_and_not_deployed(tmp_path: Path) -> None:
+def test_a_language_model_is_kept_as_its_engine_opens_it(tmp_path: Path) -> None:
     network = gpt(tmp_path / "source")
     live = packaged((network, tokenizer()), tmp_path / "live").manifest
     (tmp_path / "source/modeling.py").write_text("raise SystemExit")
@@ -295,14 +295,16 @@ def test_a_language_model_is_stored_and_not_deployed(tmp_path: Path) -> None:
     for manifest in (live, made):
         assert (manifest.task, manifest.formats) == (
             "text-generation",
-            {"safetensors": "huggingface/config.json"},
+            {"transformers": "huggingface/config.json"},
         )
+        assert manifest.preprocessing["context"] == network.config.n_positions
         assert {"huggingface/model.safetensors", "huggingface/tokenizer.json"} <= set(manifest.files)
         assert not [name for name in manifest.files if name.endswith((".py", ".bin"))]
         assert [t.datatype for t in (*manifest.signature.inputs, *manifest.signature.outputs)] == [
             "BYTES"
         ] * 2
-    with pytest.raises(NotAllowedFormat, match="large language models are served by engines that come"):
+        assert manifest.refusal is msgspec.UNSET
+    with pytest.raises(InvalidInput, match="no format that an engine opens"):  # it generates
         engines.open_model(tmp_path / "p")
     kept = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "p/huggingface")
     assert torch.equal(kept.lm_head.weight, network.lm_head.weight)
@@ -325,8 +327,16 @@ def test_weights_alone_are_stored(tmp_path: Path) -> None:
 
 
 def test_who_keeps_the_files_is_told_instead(tmp_path: Path) -> None:
-    gpt(tmp_path / "source")
-    with pytest.raises(NotAllowedFormat, match="large language models"):
+    config = transformers.ViTConfig(
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        image_size=32,
+        patch_size=16,
+    )
+    seeded("ViTForImageClassification", config).save_pretrained(tmp_path / "source")
+    with pytest.raises(NotAllowedFormat, match="no engine here runs"):
         conversion.package_file(
             tmp_path / "source", "safetensors", tmp_path / "p", context=Context(keep=False)
         )

@@ -89,8 +89,9 @@ def test_gguf_is_linked_and_not_hashed_again(tmp_path: Path) -> None:
     kept = made.outputs / "package/m.gguf"
     assert os.path.samefile(kept, tmp_path / "inputs/sources/m.gguf")
     manifest = packages.read(made.outputs / "package")
-    assert outcome.summary["refusal"] == manifest.refusal
-    with pytest.raises(NotAllowedFormat, match="cannot be deployed yet"):
+    assert "refusal" not in outcome.summary
+    assert (manifest.task, manifest.formats) == ("text-generation", {"gguf": "m.gguf"})
+    with pytest.raises(InvalidInput, match="no format that an engine opens"):  # it generates
         open_model(made.outputs / "package")
 
 

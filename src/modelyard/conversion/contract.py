@@ -111,19 +111,22 @@ class Subject:
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
-    """A model that no engine here runs: kept as it came, with why it cannot be deployed and what can.
+    """A model whose files are kept as they came: an engine opens them themselves, or none does, and `refusal` says
+    why it cannot be deployed and what can.
 
     signature  what callers would send and get, as far as it is known
     form       how its files come into the package, and what they are
+    preprocessing   of a model that generates (see packages/generators.py)
     """
 
     task: str
     signature: Signature
     form: Form
-    refusal: str
+    refusal: str | None
     net: NetRef
     labels: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
+    preprocessing: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 

@@ -85,7 +85,7 @@ def _package(framework: Framework, model: Any, out: Path, options: Options, exam
     with tempfile.TemporaryDirectory(prefix="modelyard-conversion-") as work:
         job = Job(options=options, example=example, origin=origin, work=Path(work))
         subject = framework.subject(model, job)
-        if isinstance(subject, Stored) and not context.keep:
+        if isinstance(subject, Stored) and subject.refusal is not None and not context.keep:
             raise NotAllowedFormat(subject.refusal)
         if isinstance(subject, Stored):
             return _store(subject, out, options, context)
@@ -183,7 +183,8 @@ def _store(stored: Stored, out: Path, options: Options, context: Context) -> Pac
             lineage=context.lineage,
             licence=options.licence,
             environment=_environment(stored.libraries),
-            refusal=stored.refusal,
+            preprocessing=stored.preprocessing,
+            refusal=msgspec.UNSET if stored.refusal is None else stored.refusal,
         )
         if stored.notes:
             manifest = msgspec.structs.replace(manifest, notes=stored.notes)
@@ -191,7 +192,8 @@ def _store(stored: Stored, out: Path, options: Options, context: Context) -> Pac
     except BaseException:
         shutil.rmtree(out)
         raise
-    context.say(f"stored, and not deployable: {stored.refusal}")
+    if stored.refusal is not None:
+        context.say(f"stored, and not deployable: {stored.refusal}")
     return Packaged(manifest=written, format=stored.form.format, notes=stored.notes)
 
 

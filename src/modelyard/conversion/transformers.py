@@ -14,6 +14,7 @@ from modelyard.conversion.pretrained import Folder, library, load, network_of, q
 from modelyard.conversion.text_nets import Sentence
 from modelyard.errors import InvalidInput
 from modelyard.files import link_or_copy
+from modelyard.packages import generators
 from modelyard.types.package import NetRef
 from modelyard.types.tensor import Signature, TensorSpec
 
@@ -26,12 +27,13 @@ FOLDER: Final = "huggingface"
 """Of a package that keeps a model as it came."""
 LIBRARIES: Final = ("torch", "transformers", "tokenizers", "onnxscript")
 
-_GENERATORS: Final = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "ForSeq2SeqLM")
+_CAUSAL: Final = ("ForCausalLM", "LMHeadModel")
+_GENERATORS: Final = (*_CAUSAL, "ForConditionalGeneration", "ForSeq2SeqLM")
 _HEADLESS: Final = ("Model", "ForMaskedLM", "ForPreTraining")
 _DATA: Final = (".safetensors", ".json", ".jinja", ".txt", ".model", ".md")
-_COMES: Final = (
-    "large language models are served by engines that come with a later version: this one is stored and exported as"
-    " it is, and cannot be deployed yet; encoders and text classifiers can"
+_PAIRS: Final = (
+    "models that read one text and write another (encoder and decoder) have no engine here yet: the version is"
+    " stored and exported as it is, and cannot be deployed"
 )
 _NONE: Final = (
     "no engine here runs {name} yet: the version is stored and exported as it is, and cannot be deployed; text"
@@ -95,10 +97,12 @@ def _of_folder(folder: Folder, job: Job) -> Subject | Stored:
     return _text(network.float().eval(), tokenizer, job, kind, sentence)
 
 
-def _refused(name: str) -> tuple[str, str]:
-    """Why, and the task that it has."""
+def _refused(name: str) -> tuple[str | None, str]:
+    """Why, and the task that it has. None: an engine opens the folder itself."""
+    if name.endswith(_CAUSAL):
+        return None, GENERATES
     if name.endswith(_GENERATORS):
-        return _COMES, GENERATES
+        return _PAIRS, GENERATES
     return _NONE.format(name=name or "this network"), "tensors"
 
 
@@ -134,12 +138,9 @@ def _without_text(network: Any, tokenizer: Any, job: Job) -> Subject | Stored:
     return _stored(folder, name, job, *_refused(name))
 
 
-def _stored(path: Path, name: str, job: Job, refusal: str, task: str) -> Stored:
-    text = tuple(
-        TensorSpec(name=n, datatype="BYTES", shape=(-1,))
-        for n in ("text", "generated_text")
-        if task == GENERATES
-    )
+def _stored(path: Path, name: str, job: Job, refusal: str | None, task: str) -> Stored:
+    named = ("text", "generated_text") if task == GENERATES else ()
+    text = tuple(TensorSpec(name=n, datatype="BYTES", shape=(-1,)) for n in named)
 
     def save(out: Path) -> str:
         files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if _is_data(p))
@@ -148,12 +149,15 @@ def _stored(path: Path, name: str, job: Job, refusal: str, task: str) -> Stored:
             target = out / FOLDER / file.relative_to(base)
             target.parent.mkdir(parents=True, exist_ok=True)
             link_or_copy(file, target)
+        if (job.work / generators.TEMPLATE_FILE).is_file():
+            link_or_copy(job.work / generators.TEMPLATE_FILE, out / generators.TEMPLATE_FILE)
         return f"{FOLDER}/{'config.json' if path.is_dir() else path.name}"
 
     return Stored(
         task=task if job.options.task is None else job.options.task,
         signature=Signature(inputs=text[:1], outputs=text[1:]),
-        form=Form(format="safetensors", save=save),
+        form=Form(format="safetensors" if refusal is not None else "transformers", save=save),
+        preprocessing=generators.describe_folder(path, job.work) if refusal is None else {},
         refusal=refusal,
         net=NetRef(name=name or "unknown", framework="transformers"),
         labels=job.options.labels,

@@ -279,7 +279,9 @@ class Gateway:
                 200, b'{"status":"ok","ready":%s}' % str(self._deployments.ready).lower().encode()
             )
         self._admit(headers, "metrics")
-        text_bytes = await metrics.render(self._deployments, self._refused, self._in_flight)
+        text_bytes = await metrics.render(
+            self._deployments, self._refused, self._in_flight, self._calls.answers
+        )
         return Response(200, text_bytes, metrics.CONTENT_TYPE)
 
     def _generates(self, match: Match) -> bool:

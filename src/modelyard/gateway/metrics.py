@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from itertools import accumulate
 from typing import Final, NamedTuple
 
+from modelyard.gateway import generation_metrics
+from modelyard.gateway.answers import Answers
 from modelyard.gateway.deployments import BUCKETS, Deployments, Meter
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -21,7 +23,9 @@ class _Row(NamedTuple):
     outstanding: int
 
 
-async def render(deployments: Deployments, refused: dict[str, int], in_flight: int) -> bytes:
+async def render(
+    deployments: Deployments, refused: dict[str, int], in_flight: int, answers: Answers
+) -> bytes:
     """All series. Replicas are asked for theirs, for half a second at most; one that is silent keeps its
     last."""
     await _ask(deployments)
@@ -32,6 +36,7 @@ async def render(deployments: Deployments, refused: dict[str, int], in_flight: i
     lines += _series("modelyard_requests_in_flight", "gauge", "Predictions under way.")
     lines.append(f"modelyard_requests_in_flight {in_flight}")
     lines += _triton(rows)
+    lines += generation_metrics.render(deployments, answers)
     return ("\n".join(lines) + "\n").encode()
 
 

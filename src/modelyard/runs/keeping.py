@@ -12,7 +12,7 @@ from msgspec import UNSET, UnsetType
 from modelyard import packages, tasks
 from modelyard.errors import ModelyardError, NotAllowedFormat
 from modelyard.files import link_or_copy
-from modelyard.runs import generators
+from modelyard.packages import generators
 from modelyard.trust.inspection.contract import Inspection
 from modelyard.types.generation import GENERATING
 from modelyard.types.package import FileEntry, Lineage, Manifest, NetRef

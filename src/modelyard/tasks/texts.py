@@ -29,6 +29,7 @@ MOST: Final = 2 << 20
 TENSORS: Final = ("input_ids", "attention_mask", "token_type_ids")
 SIDES: Final = ("right", "left")
 
+_MOST_COUNTED: Final = 8192
 _ALLOWED: Final = 'a string, a list of strings, {"text": [strings]}'
 
 
@@ -72,6 +73,7 @@ class PreparedTexts:
             "pad_type_id": preprocessing.get("pad_type_id", 0),
             "pad_token": preprocessing["pad_token"],
         }
+        self._counted: dict[str, Any] = {}
         self._side = str(preprocessing.get("truncation_side", "right"))
         self._path = None if folder is None else folder / str(preprocessing["tokenizer"])
         if self._path is not None:
@@ -93,14 +95,42 @@ class PreparedTexts:
 
     def transform(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """Token numbers INT64 [rows, tokens], padded to the longest of these rows, under the model's names."""
-        encodings = self._tokens.encode_batch_fast(self._texts(arrays))
-        length = len(encodings[0].ids)
-        if length == 0:
+        encodings = self._encodings(self._texts(arrays))
+        longest = max(len(encoding.ids) for encoding in encodings)
+        if longest == 0:
             raise InvalidInput("the tokenizer finds no token in these texts")
-        made = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
-        return {
-            name: np.array([getattr(e, made[name]) for e in encodings], np.int64) for name in self._inputs
-        }
+        return {name: self._laid_out(name, encodings, longest) for name in self._inputs}
+
+    def count(self, arrays: Mapping[str, Array]) -> int:
+        """Tokens of all rows, special ones counted. What is found out here is not done again by `transform`."""
+        texts = self._texts(arrays)
+        encodings = self._encodings(texts)
+        if len(self._counted) > _MOST_COUNTED:  # of requests that never came to be transformed
+            self._counted.clear()
+        self._counted.update(zip(texts, encodings, strict=True))
+        return sum(len(encoding.ids) for encoding in encodings)
+
+    def _encodings(self, texts: list[str]) -> list[Any]:
+        """Tokens of each text, cut, not padded."""
+        known = [self._counted.pop(text, None) for text in texts] if self._counted else [None] * len(texts)
+        missing = [text for text, encoding in zip(texts, known, strict=True) if encoding is None]
+        made = iter(self._tokens.encode_batch_fast(missing) if missing else ())
+        return [next(made) if encoding is None else encoding for encoding in known]
+
+    def _laid_out(self, name: str, encodings: list[Any], length: int) -> Array:
+        """One of the model's tensors, INT64 [rows, length]."""
+        attribute, padding = {
+            "input_ids": ("ids", self._pad["pad_id"]),
+            "attention_mask": ("attention_mask", 0),
+            "token_type_ids": ("type_ids", self._pad["pad_type_id"]),
+        }[name]
+        array = np.full((len(encodings), length), padding, np.int64)
+        left = self._pad["direction"] == "left"
+        for row, encoding in enumerate(encodings):
+            values = getattr(encoding, attribute)
+            if values:
+                array[row, slice(-len(values), None) if left else slice(len(values))] = values
+        return array
 
     def limited(self, arrays: Mapping[str, Array], parameters: Mapping[str, Any]) -> dict[str, Array]:
         """The texts as a caller wants long ones handled.
@@ -155,10 +185,9 @@ class PreparedTexts:
 
     @cached_property
     def _tokens(self) -> Any:
-        """The tokenizer, padding and cutting."""
+        """The tokenizer, cutting."""
         tokenizer = self._open()
         tokenizer.enable_truncation(self._length, direction=self._side)
-        tokenizer.enable_padding(**self._pad)
         return tokenizer
 
     @cached_property

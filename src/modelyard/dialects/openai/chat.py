@@ -12,6 +12,7 @@ from modelyard.dialects.openai.fields import (
     SamplingFields,
     Tokens,
     check_length,
+    check_takes_text,
     read,
     sampling,
     spread,
@@ -92,6 +93,7 @@ def address(body: bytes) -> Address:
 
 
 def converse(request: Request, model: Served, abilities: Abilities) -> "ChatCompletion":
+    check_takes_text(model, abilities)
     body = read(request.body, Body)
     if model.chat is None:
         raise NotFound(f"model {model.name!r} does not chat")

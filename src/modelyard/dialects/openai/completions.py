@@ -12,6 +12,7 @@ from modelyard.dialects.openai.fields import (
     SamplingFields,
     Tokens,
     check_length,
+    check_takes_text,
     read,
     sampling,
     spread,
@@ -68,6 +69,7 @@ def address(body: bytes) -> Address:
 
 
 def converse(request: Request, model: Served, abilities: Abilities) -> "Completion":
+    check_takes_text(model, abilities)
     body = read(request.body, Body)
     if body.suffix:
         raise InvalidInput("suffix: this model does not fill in the middle")

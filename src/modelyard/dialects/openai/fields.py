@@ -6,8 +6,9 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from modelyard.dialects.contract import Served
 from modelyard.dialects.openai.schema import check_schema
-from modelyard.errors import InvalidInput
+from modelyard.errors import InvalidInput, NotFound
 from modelyard.types.generation import (
     MOST_CHOICES,
     MOST_STOPS,
@@ -115,6 +116,12 @@ def sampling(
         ignore_eos=bool(fields.ignore_eos),
         constraint=constraint,
     )
+
+
+def check_takes_text(model: Served, abilities: Abilities) -> None:
+    """Raises NotFound."""
+    if abilities.takes != "text":
+        raise NotFound(f"model {model.name!r} does not generate text; its task is {model.task.name}")
 
 
 def check_length(text: str, abilities: Abilities) -> None:

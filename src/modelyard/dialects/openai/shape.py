@@ -8,7 +8,12 @@ import msgspec
 from modelyard.dialects.contract import STATUS, Response
 from modelyard.errors import ModelyardError
 
-_PARAM: Final = re.compile(r"([a-z_]+(?:\.[a-z_]+|\[[0-9.]*\])*)(?:: | is )")
+_PARAM: Final = re.compile(r"([a-z_]+(?:\.[a-z_]+|\[[0-9.]*\])*)(?:: | is |; came)")
+_FIELDS: Final = frozenset(
+    ("model", "messages", "prompt", "input", "temperature", "n", "stop", "seed", "tools", "stream", "logprobs",
+     "echo", "suffix", "user", "dimensions", "file", "language", "modalities", "metadata", "instructions",
+     "background", "conversation", "text")
+)  # fmt: skip
 _CODES: Final = {
     "not_found": "model_not_found",
     "budget_spent": "insufficient_quota",
@@ -28,10 +33,15 @@ def error(status: int, code: str, message: str) -> Response:
     told = {
         "message": message,
         "type": kind,
-        "param": named.group(1) if named else None,
+        "param": named.group(1) if named and _known(named.group(1)) else None,
         "code": _CODES.get(code, code),
     }
     return Response(status, msgspec.json.encode({"error": told}))
+
+
+def _known(param: str) -> bool:
+    """A message may begin with other words too."""
+    return "_" in param or re.split(r"[.\[]", param)[0] in _FIELDS
 
 
 def failure_event(failure: ModelyardError) -> bytes:

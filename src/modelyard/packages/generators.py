@@ -1,4 +1,4 @@
-"""What the package of a model that generates says besides the model's own files: its limits and its chat template."""
+"""What the package of a model that generates says besides its own files: its limits and its chat template."""
 
 import json
 from pathlib import Path
@@ -29,10 +29,15 @@ def format_of(found: Inspection) -> str:
 
 def describe(source: Path, found: Inspection, out: Path) -> dict[str, Any]:
     """The package's preprocessing; a chat template becomes a file of the package in `out`."""
-    if found.format == "gguf":
-        said, template = _of_gguf(source)
-    else:
-        said, template = _of_folder(source)
+    return _written(out, *(_of_gguf(source) if found.format == "gguf" else _of_folder(source)))
+
+
+def describe_folder(source: Path, out: Path) -> dict[str, Any]:
+    """The same of a Hugging Face folder."""
+    return _written(out, *_of_folder(source))
+
+
+def _written(out: Path, said: dict[str, Any], template: str) -> dict[str, Any]:
     if template:
         (out / TEMPLATE_FILE).write_text(template[:_LONGEST_TEMPLATE], encoding="utf-8")
         said["chat_template"] = TEMPLATE_FILE

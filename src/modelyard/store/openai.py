@@ -48,14 +48,15 @@ class Batch(Owned, Base):
 
 class FineTuningJob(Owned, Base):
     """Two runs, one after the other: `prepare_run` makes a data set version of the files, `train_run` (None until
-    then) the model `name`. `model` and `method` are as they were asked for; `error` is {"code", "message",
-    "param"} of what ended the job between the runs."""
+    then) the model `name`, from the version `base`. `model` and `method` are as they were asked for; `error` is
+    {"code", "message", "param"} of what ended the job between the runs; `result_file` has the curves."""
 
     __tablename__ = "fine_tuning_jobs"
     __table_args__ = (Index(None, "tenant", "id"),)
 
     id: Mapped[str] = mapped_column(primary_key=True)
     model: Mapped[str]
+    base: Mapped[str]
     name: Mapped[str]
     dataset: Mapped[str]
     training_file: Mapped[str]
@@ -65,6 +66,7 @@ class FineTuningJob(Owned, Base):
     notes: Mapped[dict[str, Any]]
     prepare_run: Mapped[str] = mapped_column(ForeignKey("runs.id"), index=True)
     train_run: Mapped[str | None] = mapped_column(ForeignKey("runs.id"), index=True)
+    result_file: Mapped[str | None]
     cancelled_at: Mapped[float | None]
     error: Mapped[dict[str, Any] | None]
     created_at: Mapped[float]

@@ -1,6 +1,6 @@
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,10 +73,20 @@ def error_of(response: httpx.Response, status: int, param: str | None = None) ->
 @pytest.fixture(scope="session")
 def site(opened_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One for all tests of this folder."""
-    root = tmp_path_factory.mktemp("openai") / "home"
+    with live_site(copied_home(opened_home, tmp_path_factory)) as site:
+        yield site
+
+
+def copied_home(opened_home: Path, folders: pytest.TempPathFactory) -> Home:
+    root = folders.mktemp("openai") / "home"
     shutil.copytree(opened_home, root)
     home = Home(root)
     write_config(home)
+    return home
+
+
+@contextmanager
+def live_site(home: Home) -> Iterator[Site]:
     with ExitStack() as stack:
         platform = stack.enter_context(LivePlatform(home))
         key = msgspec.json.decode(home.credentials.read_bytes())["api_key"]

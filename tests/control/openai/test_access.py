@@ -21,7 +21,14 @@ PREDICT = {
     ("GET", "/v1/batches/{batch}"),
     ("POST", "/v1/batches/{batch}/cancel"),
 }
-TRACK: set[tuple[str, str]] = set()
+TRACK = {
+    ("GET", "/v1/fine_tuning/jobs"),
+    ("POST", "/v1/fine_tuning/jobs"),
+    ("GET", "/v1/fine_tuning/jobs/{job}"),
+    ("POST", "/v1/fine_tuning/jobs/{job}/cancel"),
+    ("GET", "/v1/fine_tuning/jobs/{job}/events"),
+    ("GET", "/v1/fine_tuning/jobs/{job}/checkpoints"),
+}
 
 
 def filled(path):

@@ -7,6 +7,7 @@ from typing import Final
 
 from modelyard.cluster.connection import Connection
 from modelyard.control.loops import replicas, runs
+from modelyard.control.loops.fine_tuning import FineTuningLoop
 from modelyard.control.loops.housekeeping import Housekeeping
 from modelyard.control.loops.launcher import LauncherWatch
 from modelyard.control.loops.processes import Processes
@@ -21,7 +22,11 @@ async def running(platform: Platform) -> AsyncIterator[None]:
     """The loops, while the block runs. Runs and replicas go on when it ends: they are the launcher's."""
     processes = Processes(Connection(platform.home.launcher_socket), (runs.GROUP, replicas.GROUP))
     replica_loop = replicas.ReplicaLoop(platform, processes)
-    working = [Ticker("replicas", replica_loop.step), Ticker("runs", runs.RunLoop(platform, processes).step)]
+    working = [
+        Ticker("replicas", replica_loop.step),
+        Ticker("runs", runs.RunLoop(platform, processes).step),
+        Ticker("fine-tuning", FineTuningLoop(platform).step),
+    ]
     housekeeping = Ticker("housekeeping", Housekeeping(platform).step)
 
     def wake() -> None:

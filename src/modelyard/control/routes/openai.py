@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from modelyard.control.openai import FILES, batches, files
+from modelyard.control.openai import FILES, batches, files, fine_tuning, fine_tuning_events
 from modelyard.control.openai.form import Form, boundary_of
 from modelyard.control.openai.wire import Caller, Operation, body_of, from_query, read
 from modelyard.control.platform import Platform
@@ -17,7 +17,7 @@ from modelyard.control.routes.request import Here, IdempotencyKey, Tenant
 from modelyard.control.services.idempotency import read_once
 
 router = APIRouter(include_in_schema=False)
-_NOUNS: Final = (files, batches)
+_NOUNS: Final = (files, batches, fine_tuning, fine_tuning_events)
 
 
 def _add(operation: Operation) -> None:

@@ -48,8 +48,8 @@ class Input:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """`params` is what the run's process is told; `publish` is of store.work.Run. `kind` is the one that does the work,
-    where it is not the one that was asked for."""
+    """`params` is what the run's process is told; `publish` is of store.work.Run. `kind` is the one that does the
+    work, where it is not the one that was asked for."""
 
     kind: str | None = None
     params: dict[str, Any]
@@ -78,10 +78,15 @@ def plan_dataset(session: Session, tenant: str, name: str, uploads: list[str],
     names = [i.name for i in inputs]
     if len(set(names)) != len(names):
         raise InvalidInput("two uploads have the same file name", came=sorted(names))
+    return plan_files(name, inputs, options)
+
+
+def plan_files(name: str, inputs: list[Input], options: Mapping[str, Any]) -> Plan:
+    """A `prepare` run over files of different names (services/sources.py). Raises what `read_options` does."""
     from modelyard.datasets import read_options
 
     read_options(options)
-    params = {"name": name, "sources": names, "options": dict(options)}
+    params = {"name": name, "sources": [i.name for i in inputs], "options": dict(options)}
     return Plan(params=_checked("prepare", params), inputs=inputs, publish={"dataset": name})
 
 

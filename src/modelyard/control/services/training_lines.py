@@ -19,6 +19,12 @@ def check_file(file: BinaryIO) -> int:
     return read_form(file)[1]
 
 
+def first_form(file: BinaryIO) -> str:
+    """The form of a file that was found good."""
+    number, raw = next(read_lines(file))
+    return _form(number, decode(number, raw, _decoder))
+
+
 def read_form(file: BinaryIO) -> tuple[str, int]:
     """Which of FORMS the file has, and how many examples. Raises BadLine."""
     found, count = "", 0

@@ -38,6 +38,7 @@ def upgrade() -> None:
     _owned(
         "fine_tuning_jobs",
         _text("model"),
+        _text("base"),
         _text("name"),
         _text("dataset"),
         _text("training_file"),
@@ -47,6 +48,7 @@ def upgrade() -> None:
         _json("notes"),
         _run("prepare_run"),
         _run("train_run", nullable=True),
+        _text("result_file", nullable=True),
         _time("cancelled_at", nullable=True),
         _json("error", nullable=True),
         _time("created_at"),

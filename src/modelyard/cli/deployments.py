@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from modelyard.cli import serving
 from modelyard.cli.evaluate import ModelReference
 from modelyard.cli.output import Json, facts, show, table
 from modelyard.cli.pairs import numbers
@@ -11,8 +12,9 @@ from modelyard.cli.platform import client
 from modelyard.cli.waiting import watching
 from modelyard.client.deployments import Deployment
 from modelyard.client.record import when
+from modelyard.errors import InvalidInput
 
-app = typer.Typer(help="Deployments: list, show, scale, split, delete.", no_args_is_help=True)
+app = typer.Typer(help="Deployments: list, show, scale, set, split, delete.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="What callers call it.")]
 Replicas = Annotated[int | None, typer.Option(min=1, help="Processes that answer, for each version.")]
@@ -26,10 +28,23 @@ def deploy(
     replicas: Replicas = None,
     no_wait: NoWait = False,
     timeout: Timeout = 60.0,
+    slots: serving.Slots = None,
+    context: serving.Context = None,
+    threads: serving.Threads = None,
+    cache: serving.Cache = None,
+    fallback: serving.Fallback = None,
+    first_token: serving.FirstToken = None,
+    sleep: serving.Sleep = None,
+    pinned: serving.Pinned = None,
+    shared: serving.Shared = None,
+    request_timeout: serving.RequestTimeout = None,
     as_json: Json = False,
 ) -> None:
     """Put a model's version behind NAME, so that it can be called."""
-    made = client().deploy(name, model, replicas, wait=False)
+    settings = serving.told(slots=slots, context=context, threads=threads, cache=cache, fallback=fallback,
+                            first_token=first_token, sleep=sleep, pinned=pinned, shared=shared,
+                            timeout=request_timeout)  # fmt: skip
+    made = client().deploy(name, model, replicas, serving=settings, wait=False)
     if not no_wait:
         with watching(as_json) as watcher:
             made = client().deployments.wait(
@@ -63,6 +78,38 @@ def scale(name: Name, replicas: Annotated[int, typer.Argument(min=0)], as_json: 
     _print(client().deployments.scale(name, replicas), as_json)
 
 
+@app.command("set")
+def set_(
+    name: Name,
+    slots: serving.Slots = None,
+    context: serving.Context = None,
+    threads: serving.Threads = None,
+    cache: serving.Cache = None,
+    fallback: serving.Fallback = None,
+    first_token: serving.FirstToken = None,
+    sleep: serving.Sleep = None,
+    pinned: serving.Pinned = None,
+    shared: serving.Shared = None,
+    request_timeout: serving.RequestTimeout = None,
+    unset: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SETTING", help="Take this one back; may be given several times."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say how a deployment serves. What is not named stays.
+
+    Slots, context and threads start its replicas anew, one after the other: a version with one replica alone
+    answers nothing until it has loaded again."""
+    settings = serving.told(slots=slots, context=context, threads=threads, cache=cache, fallback=fallback,
+                            first_token=first_token, sleep=sleep, pinned=pinned, shared=shared,
+                            timeout=request_timeout)  # fmt: skip
+    settings |= {_plain(setting): None for setting in unset or ()}
+    if not settings:
+        raise InvalidInput("nothing to set", allowed="see: yard deployments set --help")
+    _print(client().deployments.set(name, **settings), as_json)
+
+
 @app.command()
 def split(
     name: Name,
@@ -80,6 +127,12 @@ def delete(name: Name, as_json: Json = False) -> None:
     show({"name": name, "deleted": True}, as_json, f"Deployment {name} is deleted; its model stays.")
 
 
+def _plain(setting: str) -> str:
+    """As the API calls it: of "--first-token", "first_token"."""
+    plain = setting.lstrip("-").replace("-", "_")
+    return {"request_timeout": "timeout"}.get(plain, plain)
+
+
 def _print(found: Deployment, as_json: bool) -> None:
     show(found.raw, as_json, *_faces(found))
 
@@ -93,6 +146,7 @@ def _faces(found: Deployment) -> list[Any]:
                 ("versions", _versions(found)),
                 ("state", found.state),
                 ("ready", f"{found.ready} of {found.wanted}"),
+                ("set", serving.face(found.serving)),
                 ("address", f"{client().gateway_url}/models/{found.name}"),
                 ("error", (found.error or {}).get("message")),
             ]

@@ -1,6 +1,6 @@
 """The platform from Python: the command line's nouns and verbs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -109,10 +109,18 @@ class Client:
         return run.wait(watch=watch) if wait else run
 
     def deploy(
-        self, name: str, model: str, replicas: int | None = None, *, wait: bool = True, timeout: float = 60.0
+        self,
+        name: str,
+        model: str,
+        replicas: int | None = None,
+        *,
+        serving: Mapping[str, Any] | None = None,
+        wait: bool = True,
+        timeout: float = 60.0,
     ) -> Deployment:
-        """Put a model's version ("name", "name:3", "name@alias") behind `name`, in the place of an older one."""
-        deployment = self.deployments.put(name, model, replicas)
+        """Put a model's version ("name", "name:3", "name@alias") behind `name`, in the place of an older one.
+        `serving`: see `deployments.set`."""
+        deployment = self.deployments.put(name, model, replicas, serving)
         return deployment.wait(timeout) if wait else deployment
 
     def predict(self, name: str, value: Any, **parameters: Any) -> Any:

@@ -48,6 +48,11 @@ class Deployment(Record):
         return self.replicas * len(self.raw.get("versions") or [])
 
     @property
+    def serving(self) -> dict[str, Any]:
+        """What was set of how it serves."""
+        return dict(self.raw.get("serving") or {})
+
+    @property
     def error(self) -> dict[str, Any] | None:
         return self.raw.get("error")
 
@@ -69,29 +74,41 @@ class Deployments:
     def __init__(self, client: "Client") -> None:
         self._client = client
 
-    def create(self, name: str, model: str, replicas: int = 1) -> Deployment:
-        """`model` is "name", "name:3" or "name@alias"; returns before its replicas are ready."""
+    def create(
+        self, name: str, model: str, replicas: int = 1, serving: Mapping[str, Any] | None = None
+    ) -> Deployment:
+        """`model` is "name", "name:3" or "name@alias"; returns before its replicas are ready. `serving`: see
+        `set`."""
         model_name, version = split_reference(model)
         body: dict[str, Any] = {"name": name, "model": model_name, "replicas": replicas}
+        body |= {"serving": dict(serving)} if serving else {}
         if version and version.startswith("@"):
             body["alias"] = version[1:]
         elif version:
             body["version"] = int(version) if version.isdigit() and len(version) < 8 else version
         return self._as(self._client.transport.post("/api/v1/deployments", body))
 
-    def put(self, name: str, model: str, replicas: int | None = None) -> Deployment:
+    def put(
+        self,
+        name: str,
+        model: str,
+        replicas: int | None = None,
+        serving: Mapping[str, Any] | None = None,
+    ) -> Deployment:
         """`create`, or, where `name` serves this model already, give all its requests to the version: the old one
         goes on until the new one is ready. Raises Conflict where `name` serves another model."""
         base = split_reference(model)[0]
         try:
             there = self.show(name)
         except NotFound:
-            return self.create(name, model, replicas or 1)
+            return self.create(name, model, replicas or 1, serving)
         if there.model != base:
             raise Conflict(f"the deployment {name!r} serves another model", came=base, allowed=there.model)
         version = self._client.models.version(model)["version"]
-        scaled = {} if replicas is None else {"replicas": replicas}
-        return self._patch(name, {"split": {str(version): 1.0}, **scaled})
+        body: dict[str, Any] = {"split": {str(version): 1.0}}
+        body |= {} if replicas is None else {"replicas": replicas}
+        body |= {"serving": dict(serving)} if serving else {}
+        return self._patch(name, body)
 
     def list(self, limit: int | None = None) -> list[Deployment]:
         return [self._as(d) for d in self._client.transport.pages("/api/v1/deployments", limit)]
@@ -101,6 +118,16 @@ class Deployments:
 
     def scale(self, name: str, replicas: int) -> Deployment:
         return self._patch(name, {"replicas": replicas})
+
+    def set(self, name: str, **serving: Any) -> Deployment:
+        """Say how a deployment serves; None takes a value back.
+
+        slots, context, threads (of engines that generate), cache (seconds that an answer is kept), fallback
+        (another deployment), first_token (seconds that it may take), sleep (idle seconds after which its replicas
+        end), pinned, shared (with all tenants), timeout (seconds of a request). A change of slots, context or
+        threads starts the replicas anew, one after the other; a version with one replica alone answers nothing
+        meanwhile."""
+        return self._patch(name, {"serving": serving})
 
     def split(self, name: str, weights: Mapping[str, float] | Mapping[int, float]) -> Deployment:
         """Version -> its share of the requests, as {3: 90, 4: 10}."""

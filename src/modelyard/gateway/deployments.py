@@ -183,7 +183,7 @@ class Deployment:
     def update(self, route: Route, fleet: Fleet) -> None:
         self.task = route.task
         self.created_at = route.created_at
-        self.timeout = route.timeout
+        self.timeout = route.serving.timeout or route.timeout
         self.max_queue = self.lane.max_waiting = route.max_queue
         self.serving = route.serving
         self.asleep = route.asleep

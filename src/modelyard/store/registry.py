@@ -64,7 +64,8 @@ class ReportRow(Owned, Base):
 
 
 class Deployment(Owned, Base):
-    """A name that clients call. `revision` counts every change of what is wanted or served."""
+    """A name that clients call. `revision` counts every change of what is wanted or served. `serving` is what its
+    owner set of types.route.Serving. `asleep`: its replicas are ended until it is called."""
 
     __tablename__ = "deployments"
     __table_args__ = (UniqueConstraint("tenant", "name"),)
@@ -74,6 +75,8 @@ class Deployment(Owned, Base):
     model_id: Mapped[str] = mapped_column(ForeignKey("models.id"))
     replicas: Mapped[int]
     revision: Mapped[int]
+    serving: Mapped[dict[str, Any]]
+    asleep: Mapped[bool]
     created_at: Mapped[float]
     updated_at: Mapped[float]
 

@@ -1,5 +1,6 @@
 """Which replicas are put into a sandbox, and what they see there."""
 
+import dataclasses
 import os
 import signal
 import sys
@@ -21,6 +22,7 @@ from modelyard.errors import Corrupt, InvalidInput, Unavailable
 from modelyard.serving.probe import probe
 from modelyard.trust import sandbox
 from modelyard.trust.processes import tree
+from modelyard.types.route import Serving
 from small_package import write_package
 from waiting import wait_until
 from wheels import only_from, write_wheel
@@ -55,6 +57,29 @@ def test_onnx_runs_as_it_is(platform, plain):
     spec = spec_of(platform, start_of(platform, plain), needs_of(platform, plain))
     assert spec.argv[:3] == (sys.executable, "-m", "modelyard.serving.replica")
     assert "--socket" in spec.argv
+
+
+def test_settings_of_the_process_are_told_to_it(platform, plain):
+    plainly, needs = start_of(platform, plain), needs_of(platform, plain)
+    set_ = dataclasses.replace(plainly, serving=Serving(threads=2, slots=3, context=64, cache=5.0, sleep=9.0))
+    argv = spec_of(platform, set_, needs).argv
+    assert argv[argv.index("--slots") :][:6] == ("--slots", "3", "--context", "64", "--threads", "2")
+    others = dataclasses.replace(plainly, serving=Serving(cache=5.0, sleep=9.0, pinned=True))
+    assert spec_of(platform, others, needs) == spec_of(platform, plainly, needs)
+
+
+@needs_bubblewrap
+def test_an_engine_that_generates_chooses_its_threads(platform, tmp_path):
+    write_package(tmp_path / "p")
+    manifest = msgspec.json.decode((tmp_path / "p/model.json").read_bytes())
+    changed = manifest | {"task": "text-generation", "formats": {"gguf": "model.gguf"}}
+    (tmp_path / "p/model.json").write_bytes(msgspec.json.encode(changed))
+    (tmp_path / "p").rename(platform.home.packages / "writer")
+    needs = needs_of(platform, "writer")
+    assert needs == Needs(sandbox=True, generates=True)
+    spec = spec_of(platform, start_of(platform, "writer"), needs)
+    assert "OMP_NUM_THREADS" not in spec.env
+    assert not [word for word in spec.argv if "OMP_NUM_THREADS" in word]
 
 
 @needs_bubblewrap

@@ -8,7 +8,7 @@ from control_seed import add_model, add_tenant
 from modelyard.control.platform import Platform
 from modelyard.control.services import aliases, deployments, rollout
 from modelyard.control.services.deployment_views import DeploymentView
-from modelyard.control.services.deployments import NewDeployment
+from modelyard.control.services.deployments import Change, NewDeployment
 from modelyard.control.services.idempotency import Once
 from modelyard.control.services.readiness import ReplicaStatus
 from modelyard.control.services.snapshots import snapshot
@@ -64,7 +64,7 @@ def test_a_deployment_serves_when_a_replica_answers(platform: Platform) -> None:
 def test_a_new_version_takes_over_when_it_is_ready_and_not_before(platform: Platform) -> None:
     deploy(platform, version="1")
     look(platform, 1)
-    deployments.change(platform, "default", "live", None, {"2": 1})
+    deployments.change(platform, "default", "live", Change(split={"2": 1}))
     look(platform, 1)
     assert shares(platform) == {"1": 1.0}
     assert deployments.show(platform, "default", "live").state == "starting"
@@ -77,12 +77,12 @@ def test_a_new_version_takes_over_when_it_is_ready_and_not_before(platform: Plat
 def test_a_bad_new_version_never_takes_the_old_one_away(platform: Platform) -> None:
     deploy(platform, version="1")
     look(platform, 1)
-    deployments.change(platform, "default", "live", None, {"2": 1})
+    deployments.change(platform, "default", "live", Change(split={"2": 1}))
     look(platform, 1, failed=(2,))
     assert shares(platform) == {"1": 1.0}
     shown = deployments.show(platform, "default", "live")
     assert (shown.state, shown.error) == ("failed", FAULT)
-    deployments.change(platform, "default", "live", None, {"1": 1})
+    deployments.change(platform, "default", "live", Change(split={"1": 1}))
     look(platform, 1)
     assert {w.number for w in rollout.wanted_replicas(platform)} == {1}
     assert shares(platform) == {"1": 1.0}
@@ -92,7 +92,7 @@ def test_a_split(platform: Platform) -> None:
     deploy(platform, version="1")
     look(platform, 1)
     before = route(platform).revision
-    deployments.change(platform, "default", "live", 2, {"1": 3, "latest": 1})
+    deployments.change(platform, "default", "live", Change(replicas=2, split={"1": 3, "latest": 1}))
     look(platform, 1, 2)
     assert shares(platform) == {"1": 0.75, "2": 0.25}
     assert route(platform).revision > before
@@ -112,7 +112,7 @@ def test_a_split(platform: Platform) -> None:
 def test_what_is_no_split(platform: Platform, split: dict[str, float], error: type[Exception]) -> None:
     deploy(platform, version="1")
     with pytest.raises(error):
-        deployments.change(platform, "default", "live", None, split)
+        deployments.change(platform, "default", "live", Change(split=split))
     assert deployments.show(platform, "default", "live").revision == 1
 
 

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -10,32 +10,36 @@ import msgspec
 
 from modelyard import environments
 from modelyard.control.platform import Platform
-from modelyard.engines.table import ENGINES
+from modelyard.engines.table import ENGINES, generator_format
 from modelyard.errors import Corrupt
 from modelyard.trust import sandbox
 from modelyard.trust.sandbox import FAULT_FD, SOCKET_FD, Limits, Sandbox
 from modelyard.types.package import MANIFEST_NAME, Manifest
 from modelyard.types.process import PlatformConfig, ProcessSpec
+from modelyard.types.route import Serving
 
 _PLAIN: Final = "onnx"  # its files are data; what other engines open can carry code
 _PROCESSES: Final = 64
 _LOG_BYTES: Final = 64 << 20  # the launcher empties logs each minute
 _REQUIREMENTS: Final = "requirements.txt"
+_ONE_THREAD: Final = {"OMP_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:
-    """What a package asks for. `requirements` is the digest of its environment, `text` the package's own file of
-    them, where it has one."""
+    """What a package asks for. `generates`: its engine batches by itself, and chooses its own threads.
+    `requirements` is the digest of its environment, `text` the package's own file of them, where it has one."""
 
     sandbox: bool
+    generates: bool = False
     requirements: str | None = None
     text: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """One replica. `file` is the beginning of its files' names in logs/ and state/."""
+    """One replica. `file` is the beginning of its files' names in logs/ and state/. Of `serving`, slots, context
+    and threads are told to the process."""
 
     id: str
     file: str
@@ -43,6 +47,7 @@ class Start:
     number: int
     digest: str
     socket: Path
+    serving: Serving = field(default_factory=Serving)
 
 
 def needs_of(platform: Platform, digest: str) -> Needs:
@@ -60,10 +65,12 @@ def needs_of(platform: Platform, digest: str) -> Needs:
     if engine == _PLAIN and wanted is None:
         return Needs(sandbox=False)
     sandbox.demand(platform.config.allow_unsandboxed)
+    generates = generator_format(manifest) is not None
     if wanted is not None and _REQUIREMENTS in manifest.files:  # on another machine it is another environment
         text = folder / _REQUIREMENTS
-        return Needs(sandbox=True, requirements=environments.digest(environments.read_file(text)), text=text)
-    return Needs(sandbox=True, requirements=wanted)
+        wanted = environments.digest(environments.read_file(text))
+        return Needs(sandbox=True, generates=generates, requirements=wanted, text=text)
+    return Needs(sandbox=True, generates=generates, requirements=wanted)
 
 
 def spec_of(platform: Platform, start: Start, needs: Needs) -> ProcessSpec:
@@ -74,7 +81,7 @@ def spec_of(platform: Platform, start: Start, needs: Needs) -> ProcessSpec:
     return ProcessSpec(
         id=start.id,
         argv=tuple(argv),
-        env={"OMP_NUM_THREADS": "1"},
+        env={} if needs.generates else _ONE_THREAD,
         cwd=str(home.root),
         log=str(home.logs / f"{start.file}.log"),
         fault_file=str(fault),
@@ -97,7 +104,7 @@ def _sandboxed(platform: Platform, start: Start, needs: Needs, fault: Path) -> l
         read=tuple(read),
         hide=(home.root,),
         cwd=Path("/"),
-        env={"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"},
+        env={"OMP_WAIT_POLICY": "PASSIVE"} | ({} if needs.generates else _ONE_THREAD),
         limits=Limits(
             memory_bytes=_memory(platform.config),
             processes=_PROCESSES,
@@ -114,7 +121,11 @@ def _sandboxed(platform: Platform, start: Start, needs: Needs, fault: Path) -> l
 def _replica(platform: Platform, start: Start, python: str) -> list[str]:
     argv = [python, "-m", "modelyard.serving.replica"]
     argv += ["--package", str(platform.home.packages / start.digest), "--digest", start.digest]
-    return [*argv, "--name", start.name, "--version", str(start.number)]
+    argv += ["--name", start.name, "--version", str(start.number)]
+    for setting in ("slots", "context", "threads"):
+        if (value := getattr(start.serving, setting)) is not None:
+            argv += [f"--{setting}", str(value)]
+    return argv
 
 
 def _entering(folder: Path, needs: Needs, fault: Path) -> list[str]:

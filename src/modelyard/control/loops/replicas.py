@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from modelyard.cluster import table as launched
 from modelyard.control.loops.processes import Processes
 from modelyard.control.loops.replica_process import Needs, Start, needs_of, spec_of
+from modelyard.control.loops.rolling import LEAVING, Rolling
 from modelyard.control.platform import Platform
 from modelyard.control.services import models, rollout
 from modelyard.control.services.readiness import ReplicaStatus
@@ -26,7 +28,6 @@ _log = logging.getLogger(__name__)
 GROUP: Final = "replicas"
 _PAUSE: Final = 1.0
 _PAUSE_STARTING: Final = 0.05
-_LINGER: Final = 2.0  # seconds from a route's last word of a replica to its SIGTERM
 _PROBES_AT_ONCE: Final = 8
 _PROBE_EVERY: Final = 2.0  # seconds between two looks at a replica that answers
 _HUNG: Final = 10.0  # seconds without an answer and without any work done, after which it is started anew
@@ -59,7 +60,9 @@ class ReplicaLoop:
         self._platform, self._processes = platform, processes
         self._answered: dict[_Life, _Sign] = {}
         self._hung: set[_Life] = set()
-        self._current: dict[str, ProcessSpec] = {}
+        self._retired: set[_Life] = set()  # of a start that has changed
+        self._lives: set[_Life] = set()
+        self._rolling = Rolling(_replicas_before(platform))
         self._lingering: dict[str, tuple[ProcessSpec, float]] = {}
         self._broken: dict[str, dict[str, str]] = {}  # digest -> why its package cannot be served here
         self._needs: dict[str, Needs] = {}  # digest -> how its process is started
@@ -69,12 +72,12 @@ class ReplicaLoop:
         """Raises Unavailable where no launcher answers; what is known of the replicas stays then."""
         wanted = rollout.wanted_replicas(self._platform)
         self._lay_out(wanted)
-        specs = {self._id(w): self._spec(w) for w in wanted if w.digest not in self._broken}
+        before, specs = self._rolling.current, self._roll(wanted)
         hung = {
             life.id for life in self._hung
         }  # left out, so that they are ended; wanted again when they have
         lasting = [spec for name, spec in specs.items() if name not in hung]
-        self._processes.want(GROUP, [*lasting, *self._linger(specs)])
+        self._processes.want(GROUP, [*lasting, *self._linger(before, specs)])
         statuses = self._look(wanted, self._processes.table())
         changed = self._platform.readiness.update(statuses)
         promoted = rollout.promote(self._platform)
@@ -106,12 +109,24 @@ class ReplicaLoop:
                 if self._broken[digest] != before.get(digest):
                     _log.error("the package %s cannot be served: %s", digest, error)
 
-    def _linger(self, specs: dict[str, ProcessSpec]) -> list[ProcessSpec]:
+    def _roll(self, wanted: Sequence[WantedReplica]) -> dict[str, ProcessSpec]:
+        """The start of each replica; of those that have another than before, the lives until now are over."""
+        there = [w for w in wanted if w.digest not in self._broken]
+        specs = {self._id(w): self._spec(w) for w in there}
+        before = self._rolling.current
+        if not self._platform.readiness.looked.is_set():  # whether they answer is not known yet
+            specs = {name: before.get(name, spec) for name, spec in specs.items()}
+        answering = {life.id for life in self._answered if life not in self._retired}
+        rolled = self._rolling.roll(specs, {self._id(w): w.key for w in there}, answering, time.monotonic())
+        changed = {name for name, spec in rolled.items() if before.get(name, spec) != spec}
+        self._retired |= {life for life in self._lives if life.id in changed}
+        return rolled
+
+    def _linger(self, before: dict[str, ProcessSpec], specs: dict[str, ProcessSpec]) -> list[ProcessSpec]:
         """Replicas that were let go of a moment ago: the gateway may still be sending to them."""
         now = time.monotonic()
-        for name in self._current.keys() - specs.keys():
-            self._lingering[name] = self._current[name], now + _LINGER
-        self._current = specs
+        for name in before.keys() - specs.keys():
+            self._lingering[name] = before[name], now + LEAVING
         self._lingering = {n: (s, t) for n, (s, t) in self._lingering.items() if t > now and n not in specs}
         return [spec for spec, _ in self._lingering.values()]
 
@@ -123,6 +138,8 @@ class ReplicaLoop:
         }
         self._answered = {life: sign for life, sign in self._answered.items() if life in lives}
         self._hung &= lives
+        self._retired &= lives
+        self._lives = lives
         now = time.monotonic()
         asked = [(w, life) for w in wanted if (life := self._life(w, table)) and self._due(life, now)]
         answers = self._probers.map(self._answers, [w for w, _ in asked])
@@ -136,7 +153,7 @@ class ReplicaLoop:
     def _due(self, life: _Life, now: float) -> bool:
         """Whether to look at it: at once until it answers, now and then afterwards, never when given up."""
         sign = self._answered.get(life)
-        return life not in self._hung and (sign is None or now - sign.looked >= _PROBE_EVERY)
+        return life not in self._hung | self._retired and (sign is None or now - sign.looked >= _PROBE_EVERY)
 
     def _note(self, life: _Life, answered: bool) -> None:
         """A replica says nothing while it computes: only one that does not compute either is hung."""
@@ -170,7 +187,9 @@ class ReplicaLoop:
         if status is None:
             return ReplicaStatus(state="starting", address=address)
         restarts = max(status.starts - 1, 0)
-        if self._life(wanted, table) in self._answered:
+        life = self._life(wanted, table)
+        leaving = life in self._retired or self._id(wanted) in self._rolling.leaving
+        if life in self._answered and not leaving:
             return ReplicaStatus(state="ready", address=address, restarts=restarts)
         fault = status.fault or _crash(status)
         return ReplicaStatus(
@@ -197,8 +216,15 @@ class ReplicaLoop:
             number=wanted.number,
             digest=wanted.digest,
             socket=self._socket(wanted),
+            serving=wanted.serving,
         )
         return spec_of(self._platform, start, self._needs[wanted.digest])
+
+
+def _replicas_before(platform: Platform) -> dict[str, ProcessSpec]:
+    """What the launcher keeps of an earlier control."""
+    kept = launched.load(platform.home.launcher_table)
+    return {r.spec.id: r.spec for r in kept if r.spec.id.startswith("replica/")}
 
 
 def _worked(pid: int) -> float:

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from modelyard.control.platform import Platform
 from modelyard.control.services.readiness import ReplicaStatus
+from modelyard.control.services.serving import ServingSettings
 from modelyard.store.registry import Deployment, DeploymentVersion, Model, ModelVersion
 
 State = Literal["starting", "ready", "failed"]
@@ -38,7 +39,7 @@ class DeployedVersionView:
 class DeploymentView:
     """`state`: "ready" when every wanted version has all its replicas, "failed" when one cannot be served
     (what served before goes on serving), else "starting". `replicas` is of each version, `ready` of them
-    all."""
+    all. `serving`: what its owner set of how it serves; what is absent is as it is by itself."""
 
     name: str
     model: str
@@ -48,6 +49,7 @@ class DeploymentView:
     ready: int
     revision: int
     versions: list[DeployedVersionView]
+    serving: ServingSettings
     error: dict[str, str] | None
     created_at: float
     updated_at: float
@@ -73,6 +75,7 @@ def view(platform: Platform, session: Session, row: Deployment) -> DeploymentVie
         ready=sum(v.ready for v in versions),
         revision=row.revision,
         versions=versions,
+        serving=row.serving,
         error=errors[0] if errors else None,
         created_at=row.created_at,
         updated_at=row.updated_at,

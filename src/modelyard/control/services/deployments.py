@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sqlalchemy import select
@@ -15,6 +15,7 @@ from modelyard.control.services.idempotency import Once, made_before, remember
 from modelyard.control.services.names import Selector, check_name, known_name, read_selector
 from modelyard.control.services.pages import Page, PageRequest, fetch
 from modelyard.control.services.references import get_model, get_model_version
+from modelyard.control.services.serving import set_serving
 from modelyard.errors import Conflict, InvalidInput, NotAllowedFormat, NotFound
 from modelyard.store.registry import Deployment, DeploymentVersion, Model, ModelVersion
 from modelyard.types.ids import new_id
@@ -25,13 +26,25 @@ _MOST_VERSIONS: Final = 16
 
 @dataclass(frozen=True, kw_only=True)
 class NewDeployment:
-    """`version` is a number, "latest", or the beginning of a digest; without it and `alias`, the newest."""
+    """`version` is a number, "latest", or the beginning of a digest; without it and `alias`, the newest.
+    `serving` is what of types.route.Serving is set."""
 
     name: str
     model: str
     version: str | None = None
     alias: str | None = None
     replicas: int = 1
+    serving: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What is to be another; None stays. `split`: version -> share. Of `serving` what is named; null takes a value
+    back."""
+
+    replicas: int | None = None
+    split: Mapping[str, float] | None = None
+    serving: Mapping[str, Any] | None = None
 
 
 def create(platform: Platform, tenant: str, asked: NewDeployment, once: Once | None = None) -> DeploymentView:
@@ -66,20 +79,21 @@ def show(platform: Platform, tenant: str, name: str) -> DeploymentView:
         return view(platform, session, _get(session, tenant, name))
 
 
-def change(platform: Platform, tenant: str, name: str, replicas: int | None,
-           split: Mapping[str, float] | None) -> DeploymentView:  # fmt: skip
-    """Say how many replicas each version has, and which share of the requests each version gets.
+def change(platform: Platform, tenant: str, name: str, asked: Change) -> DeploymentView:
+    """Say how many replicas each version has, which share of the requests each version gets, and how they serve.
 
     New versions serve when they are ready, and those they replace serve until then. Raises as `create` does.
     """
-    if replicas is not None:
-        _check_replicas(replicas)
-    wanted = _read_split(platform, tenant, name, split) if split is not None else None
+    if asked.replicas is not None:
+        _check_replicas(asked.replicas)
+    wanted = _read_split(platform, tenant, name, asked.split) if asked.split is not None else None
     with platform.database.write() as session:
         row = _get(session, tenant, name)
-        row.replicas = row.replicas if replicas is None else replicas
+        row.replicas = row.replicas if asked.replicas is None else asked.replicas
         if wanted is not None:
             _put_split(session, row, wanted)
+        if asked.serving is not None:
+            set_serving(session, row, asked.serving)
         row.revision, row.updated_at = row.revision + 1, platform.now()
         session.flush()
         shown = view(platform, session, row)
@@ -139,9 +153,11 @@ def _make(
     version = _still_there(session, version_id)
     now = platform.now()
     row = Deployment(id=new_id("dep"), tenant=tenant, name=asked.name, model_id=version.model_id,
-                     replicas=asked.replicas, revision=1, created_at=now, updated_at=now)  # fmt: skip
+                     replicas=asked.replicas, revision=1, serving={}, asleep=False, created_at=now,
+                     updated_at=now)  # fmt: skip
     session.add(row)
     session.flush()
+    set_serving(session, row, asked.serving)
     session.add(_version_row(row, version.id, 1.0))
     session.flush()
     return row

@@ -8,13 +8,15 @@ from sqlalchemy.orm import Session
 
 from modelyard.control.platform import Platform
 from modelyard.control.services.deployments import versions_of
+from modelyard.control.services.serving import serving_of
 from modelyard.store.registry import Deployment, DeploymentVersion, ModelVersion
+from modelyard.types.route import Serving
 
 
 @dataclass(frozen=True, kw_only=True)
 class WantedReplica:
     """One replica that should be. `deployment` and `version` are ids; `name` and `number` what callers
-    see."""
+    see. `serving` is how its deployment serves."""
 
     tenant: str
     deployment: str
@@ -23,6 +25,7 @@ class WantedReplica:
     number: int
     digest: str
     replica: int
+    serving: Serving
 
     @property
     def key(self) -> tuple[str, str]:
@@ -89,4 +92,5 @@ def _wanted(row: Deployment, version: ModelVersion, replica: int) -> WantedRepli
         number=version.number,
         digest=version.digest,
         replica=replica,
+        serving=serving_of(row),
     )

@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 
 from modelyard.control.platform import Platform
 from modelyard.control.services import attempt_keys, keys
+from modelyard.control.services.serving import serving_of
 from modelyard.store.registry import Deployment, DeploymentVersion, Model, ModelVersion
 from modelyard.types.route import Route, RouteVersion, Snapshot
 
@@ -30,6 +31,7 @@ def _route(platform: Platform, session: Session, row: Deployment, model: Model) 
         revision=row.revision,
         created_at=row.created_at,
         versions=answering or versions,  # a version without a replica leaves its share to the others
+        serving=serving_of(row),
     )
 
 

@@ -30,7 +30,8 @@ class ApiFile(Owned, Base):
 
 class Batch(Owned, Base):
     """Beside the row in `runs` that does the work: all that changes is there. `input_file` is an id of a file that
-    may be gone; the run keeps its bytes. `total` counts the input's lines."""
+    may be gone; the run keeps its bytes. `total` counts the input's lines. `output_seconds`: how long the files
+    that it makes are kept, or None for good."""
 
     __tablename__ = "batches"
     __table_args__ = (Index(None, "tenant", "id"),)
@@ -43,6 +44,7 @@ class Batch(Owned, Base):
     total: Mapped[int]
     created_at: Mapped[float]
     expires_at: Mapped[float]
+    output_seconds: Mapped[float | None]
     cancelling_at: Mapped[float | None]
 
 

@@ -9,9 +9,13 @@ import httpx
 import msgspec
 import pytest
 
-from control_seed import write_config
+import text_models
+import tiny_language_model
+from control_seed import add_model, publish, write_config
 from live_platform import LivePlatform
+from modelyard.control.bootstrap import open_platform
 from modelyard.home import Home
+from modelyard.types.run import RunOutcome
 from openai_client import stock_client
 from waiting import wait_until
 
@@ -74,6 +78,22 @@ def error_of(response: httpx.Response, status: int, param: str | None = None) ->
 def site(opened_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One for all tests of this folder."""
     with live_site(copied_home(opened_home, tmp_path_factory)) as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
+def stocked(opened_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A platform with the tiny language model `tiny`, `vectors` of texts, and `colours`, which speaks no OpenAI."""
+    home = copied_home(opened_home, tmp_path_factory)
+    platform = open_platform(home)
+    outcome = RunOutcome(state="succeeded", outputs={"package": "package"})
+    for name, write in (("tiny", tiny_language_model.write_package), ("vectors", text_models.vector_package)):
+        outputs = tmp_path_factory.mktemp(name)
+        write(outputs / "package")
+        publish(platform, outputs, outcome, {"model": name})
+    add_model(platform, tmp_path_factory.mktemp("colours"))
+    platform.database.close()
+    with live_site(home) as site:
         yield site
 
 

@@ -31,6 +31,9 @@ TRACK = {
 }
 
 
+LINE = b'{"custom_id": "a", "method": "POST", "url": "/v1/embeddings", "body": {"model": "m", "input": "x"}}'
+
+
 def filled(path):
     return path.replace("{", "").replace("}", "")
 
@@ -97,7 +100,7 @@ def stranger(site):
     return key
 
 
-def test_another_tenants_file_is_not_there(site, stranger):
+def test_what_another_tenant_has_is_not_there(site, stranger):
     made = site.client.files.create(file=b"x", purpose="user_data")
     for method, path in (("GET", made.id), ("GET", f"{made.id}/content"), ("DELETE", made.id)):
         error_of(
@@ -106,6 +109,23 @@ def test_another_tenants_file_is_not_there(site, stranger):
                 headers={"Authorization": f"Bearer {stranger}"},
             ), 404, "file_id",
         )  # fmt: skip
+    batch = site.client.batches.create(
+        input_file_id=site.client.files.create(file=("a.jsonl", LINE), purpose="batch").id,
+        endpoint="/v1/embeddings",
+        completion_window="24h",
+    )
+    for method, path in (("GET", batch.id), ("POST", f"{batch.id}/cancel")):
+        error_of(
+            httpx.request(
+                method, f"{site.platform.config.control_url}/v1/batches/{path}", trust_env=False,
+                headers={"Authorization": f"Bearer {stranger}"},
+            ), 404, "batch_id",
+        )  # fmt: skip
+    given = {"input_file_id": batch.input_file_id, "endpoint": "/v1/embeddings", "completion_window": "24h"}
+    error_of(
+        httpx.post(f"{site.platform.config.control_url}/v1/batches", json=given, trust_env=False,
+                   headers={"Authorization": f"Bearer {stranger}"}), 404, "input_file_id",
+    )  # fmt: skip
     listed = httpx.get(f"{site.platform.config.control_url}/v1/files", trust_env=False,
                        headers={"Authorization": f"Bearer {stranger}"})  # fmt: skip
     assert listed.json()["data"] == []

@@ -52,7 +52,8 @@ def read(client, file_id):
 @pytest.mark.slow
 def test_a_batch_whose_model_is_not_there(site):
     """Every line comes back, in the file of errors: the gateway has let the attempt in, and knows no such model."""
-    made = begin(site.client, lines(50), metadata={"team": "a"})
+    kept = {"anchor": "created_at", "seconds": 7200}
+    made = begin(site.client, lines(50), metadata={"team": "a"}, output_expires_after=kept)
     assert made.id.startswith("batch_")
     assert (made.object, made.endpoint, made.completion_window) == ("batch", EMBEDDINGS, "24h")
     assert made.status == "validating"
@@ -74,6 +75,7 @@ def test_a_batch_whose_model_is_not_there(site):
     assert found[0]["response"]["request_id"]
     file = site.client.files.retrieve(batch.error_file_id)
     assert (file.purpose, file.filename) == ("batch_output", f"{made.id}_error.jsonl")
+    assert file.expires_at == file.created_at + 7200
     assert made.id in [b.id for b in site.client.batches.list(limit=1)]
     site.client.files.delete(made.input_file_id)
     assert site.client.batches.retrieve(made.id).input_file_id == made.input_file_id
@@ -183,6 +185,12 @@ def test_the_same_request_twice_is_one_batch(site):
         ({"metadata": {"x": 1}}, 400, "metadata[...]"),
         ({"metadata": "x"}, 400, "metadata"),
         ({"metadata": {"x": "\0"}}, 400, "metadata"),
+        (
+            {"output_expires_after": {"anchor": "created_at", "seconds": 1}},
+            400,
+            "output_expires_after.seconds",
+        ),
+        ({"output_expires_after": {"anchor": "now", "seconds": 3600}}, 400, "output_expires_after.anchor"),
         ({"tenant": "other"}, 400, "tenant"),
         ({"role": "admin"}, 400, "role"),
     ],
@@ -224,7 +232,8 @@ def add_batch(platform, tenant="default", state="running", **fields):
     run = add_run(platform, tenant, state, kind="batch", **{"attempt": 1, **fields})
     with platform.database.write() as session:
         batch = Batch(id=f"batch_{run}", tenant=tenant, run_id=run, input_file="file-x", endpoint=EMBEDDINGS,
-                      notes={}, total=3, created_at=1.0, expires_at=2.0, cancelling_at=None)  # fmt: skip
+                      notes={}, total=3, created_at=1.0, expires_at=2.0,
+                      output_seconds=None, cancelling_at=None)  # fmt: skip
         session.add(batch)
     return run
 

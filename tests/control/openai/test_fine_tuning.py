@@ -7,36 +7,17 @@ import json
 import openai
 import pytest
 
-from control_seed import add_run, publish
-from modelyard.control.bootstrap import open_platform
+from control_seed import add_run
 from modelyard.control.services import fine_tuning
 from modelyard.store.openai import FineTuningJob
 from modelyard.store.work import Run
-from modelyard.types.run import RunOutcome
-from tiny_language_model import TEXTS, write_package
+from tiny_language_model import TEXTS
 from waiting import wait_until
 
-from .conftest import copied_home, live_site
+from .conftest import error_of
 
 ENDED = ("succeeded", "failed", "cancelled")
 SMALL = {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 2, "batch_size": 2}}}
-
-
-@pytest.fixture(scope="module")
-def tuning(opened_home, tmp_path_factory):
-    """A platform that has a tiny base, and a model that is none."""
-    from control_seed import add_model
-
-    home = copied_home(opened_home, tmp_path_factory)
-    platform = open_platform(home)
-    outputs = tmp_path_factory.mktemp("base")
-    write_package(outputs / "package")
-    outcome = RunOutcome(state="succeeded", outputs={"package": "package"})
-    publish(platform, outputs, outcome, {"model": "tiny"})
-    add_model(platform, tmp_path_factory.mktemp("colours"))
-    platform.database.close()
-    with live_site(home) as site:
-        yield site
 
 
 def lines(*objects):
@@ -61,9 +42,9 @@ def ended(site, job_id, seconds=120):
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_job_from_its_files_to_a_model_that_answers(tuning):
-    jobs = tuning.client.fine_tuning.jobs
-    training, validation = keep(tuning, texts()), keep(tuning, texts(4, 100))
+def test_a_job_from_its_files_to_a_model_that_answers(stocked):
+    jobs = stocked.client.fine_tuning.jobs
+    training, validation = keep(stocked, texts()), keep(stocked, texts(4, 100))
     made = jobs.create(model="tiny", training_file=training, validation_file=validation, method=SMALL,
                        suffix="My Cats!", seed=7, metadata={"team": "a"})  # fmt: skip
     assert made.id.startswith("ftjob-")
@@ -73,19 +54,27 @@ def test_a_job_from_its_files_to_a_model_that_answers(tuning):
     assert made.status in ("validating_files", "queued")
     assert (made.fine_tuned_model, made.finished_at, made.error) == (None, None, None)
     assert (made.hyperparameters.n_epochs, made.hyperparameters.learning_rate_multiplier) == (2, "auto")
-    job = ended(tuning, made.id)
+    job = ended(stocked, made.id)
     assert job.status == "succeeded", job
     assert job.fine_tuned_model == "ft-tiny-my-cats"
     assert job.finished_at >= job.created_at
     assert job.metadata == {"team": "a"}
-    _check_results(tuning, job)
+    _check_results(stocked, job)
     _check_events(jobs, job)
     (checkpoint,) = jobs.checkpoints.list(job.id)
     assert checkpoint.fine_tuned_model_checkpoint == "ft-tiny-my-cats:1"
     assert checkpoint.fine_tuning_job_id == job.id
     assert checkpoint.step_number > 0
     assert checkpoint.metrics.valid_loss is not None
-    _check_lineage(tuning, job)
+    _check_lineage(stocked, job)
+    stocked.platform.post("deployments", {"name": job.fine_tuned_model, "model": job.fine_tuned_model})
+    wait_until(
+        lambda: stocked.platform.get(f"deployments/{job.fine_tuned_model}")["state"] == "ready", 60, "ready"
+    )
+    said = stocked.client.completions.create(
+        model=job.fine_tuned_model, prompt="the cat sat", max_tokens=4, temperature=0
+    )
+    assert said.usage.completion_tokens > 0
 
 
 def _check_results(site, job):
@@ -131,53 +120,53 @@ def _check_lineage(site, job):
         [{"prompt": f"who sat {n}", "completion": " the cat"} for n in range(8)],
     ],
 )  # fmt: skip
-def test_other_forms_of_examples(tuning, examples):
-    job = tuning.client.fine_tuning.jobs.create(
-        model="tiny:1", training_file=keep(tuning, lines(*examples)), method=SMALL
+def test_other_forms_of_examples(stocked, examples):
+    job = stocked.client.fine_tuning.jobs.create(
+        model="tiny:1", training_file=keep(stocked, lines(*examples)), method=SMALL
     )
-    job = ended(tuning, job.id)
+    job = ended(stocked, job.id)
     assert (job.status, job.fine_tuned_model) == ("succeeded", "ft-tiny"), job
 
 
 @pytest.mark.slow
-def test_a_job_whose_data_cannot_be_used(tuning):
+def test_a_job_whose_data_cannot_be_used(stocked):
     """One example: there is nothing to hold out."""
-    made = tuning.client.fine_tuning.jobs.create(model="tiny", training_file=keep(tuning, texts(1)))
-    job = ended(tuning, made.id)
+    made = stocked.client.fine_tuning.jobs.create(model="tiny", training_file=keep(stocked, texts(1)))
+    job = ended(stocked, made.id)
     assert (job.status, job.fine_tuned_model) == ("failed", None)
     assert "hold out" in job.error.message
     assert job.finished_at is not None
-    newest = tuning.client.fine_tuning.jobs.list_events(made.id, limit=1).data[0]
+    newest = stocked.client.fine_tuning.jobs.list_events(made.id, limit=1).data[0]
     assert (newest.level, newest.message) == ("error", job.error.message)
-    assert list(tuning.client.fine_tuning.jobs.checkpoints.list(made.id)) == []
+    assert list(stocked.client.fine_tuning.jobs.checkpoints.list(made.id)) == []
 
 
 @pytest.mark.slow
-def test_cancelling(tuning):
-    jobs = tuning.client.fine_tuning.jobs
+def test_cancelling(stocked):
+    jobs = stocked.client.fine_tuning.jobs
     long = {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 1000}}}
-    made = jobs.create(model="tiny", training_file=keep(tuning, texts(64)), method=long, suffix="never")
+    made = jobs.create(model="tiny", training_file=keep(stocked, texts(64)), method=long, suffix="never")
     wait_until(lambda: jobs.retrieve(made.id).status == "running", 60, "running")
     cancelled = jobs.cancel(made.id)
     assert (cancelled.status, cancelled.fine_tuned_model) == ("cancelled", None)
     assert cancelled.finished_at is not None
     with pytest.raises(openai.BadRequestError, match="ended already"):
         jobs.cancel(made.id)
-    early = jobs.create(model="tiny", training_file=keep(tuning, texts()), suffix="never")
+    early = jobs.create(model="tiny", training_file=keep(stocked, texts()), suffix="never")
     assert jobs.cancel(early.id).status == "cancelled"
-    wait_until(lambda: all(r["state"] in ENDED for r in tuning.platform.get("runs")["items"]), 60, "the end")
-    assert "ft-tiny-never" not in [m["name"] for m in tuning.platform.get("models")["items"]]
+    wait_until(lambda: all(r["state"] in ENDED for r in stocked.platform.get("runs")["items"]), 60, "the end")
+    assert "ft-tiny-never" not in [m["name"] for m in stocked.platform.get("models")["items"]]
     assert jobs.list_events(made.id, limit=1).data[0].message == "The job was cancelled"
 
 
 @pytest.mark.slow
-def test_lists(tuning):
-    jobs = tuning.client.fine_tuning.jobs
+def test_lists(stocked):
+    jobs = stocked.client.fine_tuning.jobs
     listed = [job.id for job in jobs.list(limit=2)]
     assert listed == sorted(listed, reverse=True)
     assert len(set(listed)) == len(listed)
     for query, param in (("limit=1000000000", "limit"), ("limit=0", "limit"), ("after=x", "after")):
-        tuning.refused("GET", f"fine_tuning/jobs?{query}", 400, param)
+        stocked.refused("GET", f"fine_tuning/jobs?{query}", 400, param)
 
 
 @pytest.mark.slow
@@ -216,12 +205,10 @@ def test_lists(tuning):
         ({"owner": "me"}, 400, "owner"),
     ],
 )
-def test_jobs_that_are_none(tuning, change, status, param):
-    given = {"model": "tiny", "training_file": _one_file(tuning)}
-    response = tuning.ask("POST", "fine_tuning/jobs", content=json.dumps({**given, **change}),
+def test_jobs_that_are_none(stocked, change, status, param):
+    given = {"model": "tiny", "training_file": _one_file(stocked)}
+    response = stocked.ask("POST", "fine_tuning/jobs", content=json.dumps({**given, **change}),
                           headers={"Content-Type": "application/json"})  # fmt: skip
-    from .conftest import error_of
-
     error_of(response, status, param)
 
 
@@ -232,24 +219,24 @@ def _one_file(site, _made={}):  # noqa: B006  (one for all)
 
 
 @pytest.mark.slow
-def test_files_that_do_not_fit(tuning):
-    given = {"model": "tiny", "training_file": _one_file(tuning)}
-    other = keep(tuning, lines({"prompt": "a", "completion": "b"}))
+def test_files_that_do_not_fit(stocked):
+    given = {"model": "tiny", "training_file": _one_file(stocked)}
+    other = keep(stocked, lines({"prompt": "a", "completion": "b"}))
     batch = {"custom_id": "a", "method": "POST", "url": "/v1/embeddings", "body": {"model": "m"}}
-    for_batches = tuning.client.files.create(file=("a.jsonl", lines(batch)), purpose="batch").id
+    for_batches = stocked.client.files.create(file=("a.jsonl", lines(batch)), purpose="batch").id
     for change, param in (
         ({"validation_file": given["training_file"]}, "validation_file"),
         ({"validation_file": other}, "validation_file"),
         ({"training_file": for_batches}, "training_file"),
     ):
-        tuning.refused("POST", "fine_tuning/jobs", 400, param, json={**given, **change})
+        stocked.refused("POST", "fine_tuning/jobs", 400, param, json={**given, **change})
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("job", ["ftjob-" + "0" * 26, "nothing", "%00"])
-def test_jobs_that_are_not_there(tuning, job):
+def test_jobs_that_are_not_there(stocked, job):
     for method, path in (("GET", ""), ("POST", "/cancel"), ("GET", "/events"), ("GET", "/checkpoints")):
-        tuning.refused(method, f"fine_tuning/jobs/{job}{path}", 404, "fine_tuning_job_id")
+        stocked.refused(method, f"fine_tuning/jobs/{job}{path}", 404, "fine_tuning_job_id")
 
 
 # What control does by itself.
@@ -293,6 +280,13 @@ def look(platform, job_id):
     with platform.database.read() as session:
         job = session.get_one(FineTuningJob, job_id)
         return fine_tuning.state_of(session, job), job
+
+
+def test_another_tenants_job_is_not_there(platform):
+    job_id = add_job(platform, "running")
+    with platform.database.read() as session:
+        assert fine_tuning.find(session, "default", job_id).id == job_id
+        assert fine_tuning.find(session, "other", job_id) is None
 
 
 def test_a_base_that_went_meanwhile_fails_the_job(platform):

@@ -1,7 +1,8 @@
 """Batches on OpenAI's wire."""
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
+from msgspec import Struct
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -21,11 +22,17 @@ _WINDOW: Final = "24h"
 _LISTED, _MOST_LISTED = 20, 100
 
 
+class OutputExpires(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    anchor: Literal["created_at"]
+    seconds: int
+
+
 class Create(Asked, frozen=True, kw_only=True):
     input_file_id: str
     endpoint: str
     completion_window: str
     metadata: dict[str, str] | None = None
+    output_expires_after: OutputExpires | None = None
 
 
 class One(Asked, frozen=True, kw_only=True):
@@ -39,17 +46,26 @@ def _create(platform: Platform, caller: Caller, asked: Create) -> dict[str, Any]
         raise BadParameter(
             "completion_window", "completion_window", came=asked.completion_window, allowed=_WINDOW
         )
-    notes = check_notes(asked.metadata)
+    notes, kept = check_notes(asked.metadata), _output_seconds(asked.output_expires_after)
     with platform.database.write() as session:
         file = files.get(session, caller.tenant, asked.input_file_id, platform.now(), "input_file_id")
         if file.purpose != api_files.BATCH:
             raise BadParameter("input_file_id", "the file is kept for another purpose", came=file.purpose,
                                allowed=api_files.BATCH)  # fmt: skip
-        new = NewBatch(file=file, endpoint=asked.endpoint, notes=notes)
+        new = NewBatch(file=file, endpoint=asked.endpoint, notes=notes, output_seconds=kept)
         row = batches.create(platform, session, caller.tenant, new, caller.once)
         said = _view(session, row)
     platform.changes.tell()
     return said
+
+
+def _output_seconds(asked: OutputExpires | None) -> float | None:
+    if asked is None:
+        return None
+    if not files.SHORTEST <= asked.seconds <= files.LONGEST:
+        raise BadParameter("output_expires_after.seconds", "output_expires_after.seconds", came=asked.seconds,
+                           allowed=f"{files.SHORTEST} to {files.LONGEST}")  # fmt: skip
+    return float(asked.seconds)
 
 
 def _show(platform: Platform, caller: Caller, asked: One) -> dict[str, Any]:

@@ -23,7 +23,8 @@ FIELD: Final = "file"
 _MOST_LISTED: Final = 10_000
 _ANCHOR, _SECONDS = "expires_after[anchor]", "expires_after[seconds]"
 _FIELDS: Final = ("purpose", _ANCHOR, _SECONDS)
-_SHORTEST, _LONGEST = 3600, 2_592_000  # seconds that a file may be kept, where it is to go
+SHORTEST, LONGEST = 3600, 2_592_000
+"""Seconds that a file may be kept, where it is to go."""
 
 
 class One(Asked, frozen=True, kw_only=True):
@@ -111,9 +112,9 @@ def _expires_in(fields: dict[str, str]) -> float | None:
         raise BadParameter("expires_after.anchor", "expires_after.anchor", came=fields.get(_ANCHOR),
                            allowed="created_at")  # fmt: skip
     text = fields.get(_SECONDS, "")
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and _SHORTEST <= int(text) <= _LONGEST):
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and SHORTEST <= int(text) <= LONGEST):
         raise BadParameter("expires_after.seconds", "expires_after.seconds", came=text,
-                           allowed=f"{_SHORTEST} to {_LONGEST}")  # fmt: skip
+                           allowed=f"{SHORTEST} to {LONGEST}")  # fmt: skip
     return float(text)
 
 

@@ -57,5 +57,5 @@ def publish(session: Session, run: Run, kept: Kept | None, now: float) -> None:
 
 
 def _file(session: Session, batch: Batch, word: str, entry: FileEntry, lines: int, now: float) -> str:
-    new = NewFile(filename=f"{batch.id}_{word}.jsonl", purpose=BATCH_OUTPUT)
+    new = NewFile(filename=f"{batch.id}_{word}.jsonl", purpose=BATCH_OUTPUT, expires_in=batch.output_seconds)
     return api_files.add(session, batch.tenant, new, entry, lines, now).id

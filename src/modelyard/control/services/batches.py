@@ -21,11 +21,12 @@ FIGURES: Final = ("completed", "failed", "input_tokens", "cached_tokens", "outpu
 
 @dataclass(frozen=True, kw_only=True)
 class NewBatch:
-    """`file` is one that was found good for batches."""
+    """`file` is one that was found good for batches. `output_seconds`: how long what comes out is kept, or None."""
 
     file: ApiFile
     endpoint: str
     notes: dict[str, str]
+    output_seconds: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,7 @@ def create(platform: Platform, session: Session, tenant: str, new: NewBatch, onc
         total=new.file.lines or 0,
         created_at=now,
         expires_at=now + WINDOW,
+        output_seconds=new.output_seconds,
         cancelling_at=None,
     )
     session.add(row)

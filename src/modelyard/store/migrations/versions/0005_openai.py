@@ -33,6 +33,7 @@ def upgrade() -> None:
         sa.Column("total", sa.Integer, nullable=False),
         _time("created_at"),
         _time("expires_at"),
+        sa.Column("output_seconds", sa.Double, nullable=True),
         _time("cancelling_at", nullable=True),
     )
     _owned(

@@ -19,7 +19,7 @@ from live_serving import Process, free_port, read_all
 from mlflow_client import stock_client
 from modelyard.cluster.secret import ensure_secret, gateway_token
 from modelyard.errors import NotFound
-from modelyard.gateway.passing import as_bearer, check_path, passed
+from modelyard.gateway.passing import as_bearer, check_path, error_body, passed
 from modelyard.home import Home
 from stocked import Stocked
 from waiting import wait_until
@@ -375,3 +375,20 @@ def test_headers_that_a_caller_calls_its_connections(site, gateway):
     path = "/api/2.0/mlflow/experiments/get?experiment_id=0"
     for named in ("close, authorization", "close, x-secret", "close, content-length"):
         assert status_of(gateway.raw(head(site, "GET", path, f"Connection: {named}", "X-Secret: 1"))) == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        (
+            "/api/2.0/mlflow/runs/get",
+            {"error_code": "TEMPORARILY_UNAVAILABLE", "message": "m", "request_id": "r"},
+        ),
+        *(
+            (path, {"error": {"message": "m", "type": "server_error", "param": None, "code": "unavailable"}})
+            for path in ("/v1/files", "/v1/batches/batch_1", "/v1/fine_tuning/jobs")
+        ),
+    ],
+)
+def test_each_kind_of_path_has_its_own_shape_of_errors(path, said):
+    assert json.loads(error_body(path, 503, "unavailable", "m", "r")) == said

@@ -28,7 +28,12 @@ TRACK = {
     ("PUT", "/api/v1/runs/{run}/artifacts/{path}"),
 }
 """What a key with the scope `track` may do too; MLflow's own paths are in tests/control/mlflow/test_access.py."""
-TOKEN = {("GET", "/internal/snapshots"), ("POST", "/internal/runs/{run}/events")}
+TOKEN = {
+    ("GET", "/internal/snapshots"),
+    ("POST", "/internal/activity"),
+    ("POST", "/internal/wake"),
+    ("POST", "/internal/runs/{run}/events"),
+}
 ADMIN = {
     ("GET", "/api/v1/status"),
     ("POST", "/api/v1/uploads"),

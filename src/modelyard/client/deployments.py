@@ -139,13 +139,13 @@ class Deployments:
     def wait(
         self, name: str, timeout: float = 60.0, watch: Callable[[Deployment], None] | None = None
     ) -> Deployment:
-        """The deployment when all its replicas are ready. Raises its error, or DeadlineExceeded."""
+        """The deployment when all its replicas are ready, or sleep. Raises its error, or DeadlineExceeded."""
         deadline = time.monotonic() + timeout
         while True:
             now = self.show(name)
             if watch:
                 watch(now)
-            if now.state == "ready":
+            if now.state in ("ready", "asleep"):
                 return now
             if now.state == "failed":
                 raise from_dict(now.error or {"message": f"deployment {name} failed"})

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from modelyard.control.services.activity import Activities
 from modelyard.control.services.leases import Leases
 from modelyard.control.services.partials import Partials
 from modelyard.control.services.readiness import Readiness
@@ -51,6 +52,7 @@ class Platform:
     changes: Changes = field(default_factory=Changes)
     leases: Leases = field(default_factory=Leases)
     readiness: Readiness = field(default_factory=Readiness)
+    activities: Activities = field(default_factory=Activities)
     partials: Partials = field(default_factory=Partials)
     closing: threading.Event = field(default_factory=threading.Event)
     now: Callable[[], float] = time.time

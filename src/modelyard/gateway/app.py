@@ -4,7 +4,6 @@ else.
 A prediction's body is passed on unread. Errors of every kind become the dialect's error shape here.
 """
 
-import asyncio
 import itertools
 import json
 import logging
@@ -53,7 +52,6 @@ _MATCHES: Final = 4096  # paths remembered
 _LOGGED: Final = 100  # failures a second that get a line
 _RETRY_AFTER: Final = "1"
 _REACHING: Final = 0.5  # seconds that a request waits for a replica that is ready and not reached yet
-_REACHING_PAUSE: Final = 0.01
 _STREAM: Final = b"text/event-stream"
 _BYTES_A_TOKEN: Final = 4
 TOKENS_HEADER: Final = b"x-modelyard-tokens"
@@ -84,7 +82,8 @@ class Gateway:
         self._refused: Counter[str] = Counter()
         self._in_flight = 0
         self._ledger = ledger or Ledger()
-        self._calls = Calls(deployments, self._ledger, wake or _nobody)
+        self._wake = wake or _nobody
+        self._calls = Calls(deployments, self._ledger, self._wake)
         self._log_second, self._logged = 0, 0
 
     def update(self, snapshot: Snapshot) -> None:
@@ -237,7 +236,11 @@ class Gateway:
     ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         started = time.monotonic()
         left = bodies.seconds_left(deployment.timeout, headers.get(b"modelyard-timeout"))
-        version, link = deployment.choose(match.version) or await _soon(deployment, match, left)
+        chosen = deployment.choose(match.version)
+        if chosen is None:
+            chosen = await self._soon(deployment, match, started + left)
+            left = max(started + left - time.monotonic(), 0.001)
+        version, link = chosen
         head = match.number, match.code, _asked_headers(match, headers)
         try:
             answer = await link.ask(head, body.chunks, body.size, left)
@@ -248,6 +251,23 @@ class Gateway:
             version, answer = await _again(deployment, match, head, body, left + started, link)
         version.meter.add(answer.status, time.monotonic() - started)
         return answer.status, _answer_headers(answer), answer.body
+
+    async def _soon(self, deployment: Deployment, match: Match, until: float) -> tuple[Version, Link]:
+        """A replica, as soon as there is one to ask: it sleeps, or control calls it ready and the gateway has not
+        reached it yet. Raises Unavailable; of one that control calls ready, after half a second."""
+        while deployment.asleep and time.monotonic() < until:
+            self._wake(deployment)
+            await deployment.moved(until)
+            if (chosen := deployment.choose(match.version)) is not None:
+                return chosen
+        if deployment.asleep:
+            raise deployment.loading()
+        until = min(until, time.monotonic() + _REACHING)
+        while deployment.lines and not deployment.asleep and time.monotonic() < until:
+            await deployment.moved(until)
+            if (chosen := deployment.choose(match.version)) is not None:
+                return chosen
+        return _chosen(deployment, match)
 
     async def _from_catalog(self, match: Match, headers: Headers, receive: Receive) -> Response:
         tenant = "" if match.access == "open" else self._admit(headers, match.access).tenant
@@ -408,17 +428,6 @@ def _chosen(deployment: Deployment, match: Match, avoid: Link | None = None) -> 
     if chosen is None:
         raise Unavailable(f"no replica of {deployment.name!r} is ready")
     return chosen
-
-
-async def _soon(deployment: Deployment, match: Match, left: float) -> tuple[Version, Link]:
-    """A replica that control calls ready, as soon as the gateway has reached it too: it was just deployed, or is
-    being started again. Raises Unavailable after half a second."""
-    until = time.monotonic() + min(_REACHING, left)
-    while deployment.lines and time.monotonic() < until:
-        await asyncio.sleep(_REACHING_PAUSE)
-        if (chosen := deployment.choose(match.version)) is not None:
-            return chosen
-    return _chosen(deployment, match)
 
 
 async def _again(

@@ -193,12 +193,11 @@ class Calls:
             avoid=avoid,
             until=call.until,
         )
-        awake = bool(deployment.usable(call.match.version))
         if deployment.asleep:
             self._wake(deployment)
-        elif not awake and not deployment.lines:
+        elif not deployment.lines:
             raise Unavailable(f"no replica of {deployment.name!r} is ready")
-        return await deployment.lane.enter(turn, awake=awake)
+        return await deployment.lane.enter(turn)
 
     async def _relay(self, deployment: Deployment, place: Place, flow: Flow, sink: Sink) -> None:
         started = time.monotonic()

@@ -3,12 +3,13 @@
 import asyncio
 import math
 import random
+import time
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
-from modelyard.errors import NotFound, Unavailable
+from modelyard.errors import ModelyardError, NotFound, Unavailable
 from modelyard.gateway.fleet import Fleet, Line
 from modelyard.gateway.lane import Lane
 from modelyard.serving.link import Link
@@ -176,6 +177,9 @@ class Deployment:
         self.in_flight = 0
         self.meters: dict[str, Meter] = {}
         self._waiting: deque[asyncio.Future[bool]] = deque()
+        self._moved: set[asyncio.Future[None]] = set()
+        self._refusal: ModelyardError | None = None
+        self.asleep = False
         self._by_name: dict[str, Version] = {}
         self._weighted: list[Version] = []
         self.lane = Lane(name, self.candidates)
@@ -186,13 +190,65 @@ class Deployment:
         self.timeout = route.serving.timeout or route.timeout
         self.max_queue = self.lane.max_waiting = route.max_queue
         self.serving = route.serving
-        self.asleep = route.asleep
+        was_asleep, self.asleep = self.asleep, route.asleep
+        self.lane.loading = self.loading if route.asleep else None
+        self._why = route.why
         self.lane.first_token_seconds = route.serving.first_token or math.inf
         self._by_name = {v.version: self._version(v, fleet) for v in route.versions}
         self._weighted = sorted(self._by_name.values(), key=lambda v: -v.weight)
         for line in self.lines:
-            line.listen(self.lane.pump)
+            line.listen(self._move)
+        self._move()
+        if was_asleep and not self.asleep and not self.lines:  # it could not be started
+            self.lane.fail_waiting(Unavailable(f"no replica of {self.name!r} is ready"))
+
+    @property
+    def running(self) -> int:
+        """Requests that replicas work on."""
+        return self.lane.running + self.in_flight - len(self._moved)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a replica."""
+        return self.lane.waiting + len(self._moved)
+
+    @property
+    def counted(self) -> int:
+        """Requests that were answered, since this process began."""
+        return sum(meter.successes + meter.failures for meter in self.meters.values())
+
+    def loading(self) -> Unavailable:
+        """What is said to a request whose deadline comes before a replica does."""
+        return Unavailable(
+            f"the model {self.name!r} was not loaded before the request's deadline", came=self._why or None
+        )
+
+    def refuse(self, error: ModelyardError) -> None:
+        """It is gone: end all that waits for a replica."""
+        self._refusal = error
+        self.lane.fail_waiting(error)
+        self._move()
+        self._refusal = None
+
+    async def moved(self, until: float) -> None:
+        """Return when a replica may have become ready, or `until` (monotonic) has come. Raises what `refuse` is
+        told."""
+        loop = asyncio.get_running_loop()
+        moved: asyncio.Future[None] = loop.create_future()
+        self._moved.add(moved)
+        timer = loop.call_later(max(until - time.monotonic(), 0), _tell, moved)
+        try:
+            await moved
+        finally:
+            timer.cancel()
+            self._moved.discard(moved)
+
+    def _move(self) -> None:
         self.lane.pump()
+        for moved in self._moved:
+            if self._refusal is not None and not moved.done():
+                moved.set_exception(self._refusal)
+            _tell(moved)
 
     async def enter(self) -> None:
         """Take one of the `max_queue` places; `leave` gives it back. Raises Unavailable.
@@ -276,6 +332,11 @@ class Deployment:
         return Version(route, lines, self.meters.setdefault(route.version, Meter()))
 
 
+def _tell(moved: "asyncio.Future[None]") -> None:
+    if not moved.done():
+        moved.set_result(None)
+
+
 def _deny(place: asyncio.Future[bool]) -> None:
     if not place.done():
         place.set_result(False)
@@ -299,7 +360,7 @@ class Deployments:
             deployment = table[key] = self._table.get(key) or Deployment(*key)
             deployment.update(route, self._fleet)
         for gone in self._table.keys() - table.keys():
-            self._table[gone].lane.fail_waiting(NotFound(f"no model {gone[1]!r}"))
+            self._table[gone].refuse(NotFound(f"no model {gone[1]!r}"))
         self._table = table
         self.generating = frozenset(d.name for d in table.values() if d.task in GENERATING)
         self._shared = {d.name: d for d in reversed(table.values()) if d.serving.shared}

@@ -101,6 +101,7 @@ class Lane:
         self.name = name
         self.max_waiting = 512
         self.first_token_seconds = math.inf
+        self.loading: Callable[[], ModelyardError] | None = None  # while replicas are only being started
         self._candidates = candidates
         self._queues = {priority: FairQueue[Turn]() for priority in _PRIORITIES}
         self._seconds = 0.0  # a turn takes, smoothed
@@ -115,22 +116,22 @@ class Lane:
     def queue(self, priority: Priority) -> FairQueue[Turn]:
         return self._queues[priority]
 
-    async def enter(self, turn: Turn, *, awake: bool = True) -> Place:
-        """Wait for slots. `awake`: False where replicas are only being started, and nothing can be predicted.
+    async def enter(self, turn: Turn) -> Place:
+        """Wait for slots.
 
         Raises:
             Busy: the tenant has as many waiting as it may.
-            Unavailable: all have; or the first token would come after `first_token_seconds` or `turn.until`.
+            Unavailable: all have; or the first token would come after `first_token_seconds` or `turn.until`; or no
+                replica was started in time.
             DeadlineExceeded: the time is up.
         """
-        if awake:
-            self._admit(turn)
+        self._admit(turn)
         turn.place = asyncio.get_running_loop().create_future()
         queue = self._queues[turn.priority]
         queue.push(turn.tenant, turn.key, turn)
         self.pump()
         timer = asyncio.get_running_loop().call_later(
-            max(turn.until - time.monotonic(), 0), _late, turn.place
+            max(turn.until - time.monotonic(), 0), self._late, turn.place
         )
         try:
             return await turn.place
@@ -264,6 +265,11 @@ class Lane:
             known = self._replicas[link] = Replica(link)
         return known
 
+    def _late(self, place: "asyncio.Future[Place]") -> None:
+        if not place.done():
+            late = DeadlineExceeded("the deadline passed before the request could start")
+            place.set_exception(self.loading() if self.loading is not None else late)
+
     @staticmethod
     def _smoothed(before: float, now: float) -> float:
         return before + _SMOOTH * (now - before)
@@ -281,8 +287,3 @@ def _room(replica: Replica, turn: Turn, spare: int) -> bool:
     kept = spare if replica.slots > 1 else 0
     wanted = min(turn.slots, replica.slots - kept)
     return replica.slots - kept - replica.used >= wanted
-
-
-def _late(place: "asyncio.Future[Place]") -> None:
-    if not place.done():
-        place.set_exception(DeadlineExceeded("the deadline passed before the request could start"))

@@ -6,6 +6,7 @@ import socket
 
 from modelyard.errors import ModelyardError
 from modelyard.gateway import snapshot
+from modelyard.gateway.activity import Attendant
 from modelyard.gateway.app import Gateway
 from modelyard.gateway.deployments import Deployments
 from modelyard.gateway.fleet import Fleet
@@ -45,15 +46,19 @@ async def serve(listener: socket.socket, control_url: str, token: str, home: Hom
         loop.add_signal_handler(number, stopped.set)
     fleet = Fleet()
     fleet.start()
-    gateway = Gateway(Deployments(fleet), limits, Passing(control_url, limits))
+    deployments = Deployments(fleet)
+    attendant = Attendant(control_url, token, deployments)
+    gateway = Gateway(deployments, limits, Passing(control_url, limits), wake=attendant.wake)
     kept = snapshot.load(home.gateway_snapshot)
     if kept is not None:
         gateway.update(kept)
     follower = loop.create_task(Follower(control_url, token, home.gateway_snapshot, gateway.update).run())
+    attending = loop.create_task(attendant.run())
     connections = Connections(gateway, limits)
     server = await loop.create_server(connections.accept, sock=listener, backlog=_BACKLOG)
     await stopped.wait()
     server.close()
     follower.cancel()
+    attending.cancel()
     await connections.drain(limits.drain_seconds)
     await fleet.stop()

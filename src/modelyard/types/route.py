@@ -70,7 +70,8 @@ class Route(Struct, frozen=True, kw_only=True):
     max_queue: int = 512  # requests in flight over all its replicas; more are answered 503
     timeout: float = 30.0  # seconds a request may take
     serving: Serving = Serving()
-    asleep: bool = False  # its replicas start when it is called
+    asleep: bool = False  # its replicas start when it is called, or are being started: requests wait for them
+    why: str = ""  # they cannot start now, where that is known
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):

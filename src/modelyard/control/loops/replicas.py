@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from modelyard.control.loops.processes import Processes
 from modelyard.control.loops.replica_process import Needs, Start, needs_of, spec_of
 from modelyard.control.loops.rolling import LEAVING, Rolling
 from modelyard.control.platform import Platform
-from modelyard.control.services import models, rollout
+from modelyard.control.services import models, rollout, sleeping
 from modelyard.control.services.readiness import ReplicaStatus
 from modelyard.control.services.rollout import WantedReplica
 from modelyard.errors import ModelyardError, Unavailable
@@ -31,6 +31,7 @@ _PAUSE_STARTING: Final = 0.05
 _PROBES_AT_ONCE: Final = 8
 _PROBE_EVERY: Final = 2.0  # seconds between two looks at a replica that answers
 _HUNG: Final = 10.0  # seconds without an answer and without any work done, after which it is started anew
+_LONGEST_WORK: Final = 600.0  # seconds that a replica that is put to sleep may still work on a request
 _CRASHES: Final = 3  # starts after which it is called failed
 
 
@@ -53,6 +54,19 @@ class _Sign:
     looked: float
 
 
+@dataclass(frozen=True)
+class _Lingering:
+    """A process that is let go of. It stays until `until`, and, while it works on something, until `ends`; both are
+    monotonic."""
+
+    spec: ProcessSpec
+    until: float
+
+    @property
+    def ends(self) -> float:
+        return self.until + _LONGEST_WORK
+
+
 class ReplicaLoop:
     """`step` is called by one thread alone."""
 
@@ -63,14 +77,15 @@ class ReplicaLoop:
         self._retired: set[_Life] = set()  # of a start that has changed
         self._lives: set[_Life] = set()
         self._rolling = Rolling(_replicas_before(platform))
-        self._lingering: dict[str, tuple[ProcessSpec, float]] = {}
+        self._lingering: dict[str, _Lingering] = {}
+        self._owners: dict[str, WantedReplica] = {}  # of each process
         self._broken: dict[str, dict[str, str]] = {}  # digest -> why its package cannot be served here
         self._needs: dict[str, Needs] = {}  # digest -> how its process is started
         self._probers = ThreadPoolExecutor(_PROBES_AT_ONCE, thread_name_prefix="probe")
 
     def step(self) -> float:
         """Raises Unavailable where no launcher answers; what is known of the replicas stays then."""
-        wanted = rollout.wanted_replicas(self._platform)
+        wanted = self._awake(rollout.wanted_replicas(self._platform))
         self._lay_out(wanted)
         before, specs = self._rolling.current, self._roll(wanted)
         hung = {
@@ -85,6 +100,13 @@ class ReplicaLoop:
             self._platform.changes.tell()
         starting = any(s.state == "starting" for version in statuses.values() for s in version.values())
         return _PAUSE_STARTING if starting else _PAUSE
+
+    def _awake(self, wanted: list[WantedReplica]) -> list[WantedReplica]:
+        """Without those that have nothing to do any more: they are put to sleep."""
+        self._platform.activities.keep({(w.tenant, w.name) for w in wanted})
+        idle = sleeping.idle_too_long(self._platform, wanted)
+        sleeping.put_to_sleep(self._platform, idle)
+        return [w for w in wanted if w.deployment not in idle]
 
     def close(self) -> None:
         """End the threads that look at replicas."""
@@ -113,6 +135,7 @@ class ReplicaLoop:
         """The start of each replica; of those that have another than before, the lives until now are over."""
         there = [w for w in wanted if w.digest not in self._broken]
         specs = {self._id(w): self._spec(w) for w in there}
+        self._owners |= {self._id(w): w for w in there}
         before = self._rolling.current
         if not self._platform.readiness.looked.is_set():  # whether they answer is not known yet
             specs = {name: before.get(name, spec) for name, spec in specs.items()}
@@ -124,11 +147,23 @@ class ReplicaLoop:
 
     def _linger(self, before: dict[str, ProcessSpec], specs: dict[str, ProcessSpec]) -> list[ProcessSpec]:
         """Replicas that were let go of a moment ago: the gateway may still be sending to them."""
-        now = time.monotonic()
+        now, asleep = time.monotonic(), rollout.asleep(self._platform)
         for name in before.keys() - specs.keys():
-            self._lingering[name] = before[name], now + LEAVING
-        self._lingering = {n: (s, t) for n, (s, t) in self._lingering.items() if t > now and n not in specs}
-        return [spec for spec, _ in self._lingering.values()]
+            self._lingering[name] = _Lingering(before[name], now + LEAVING)
+        self._lingering = {
+            name: one
+            for name, one in self._lingering.items()
+            if name not in specs and (one.until > now or (self._works_on(name, asleep) and one.ends > now))
+        }
+        self._owners = {n: w for n, w in self._owners.items() if n in specs or n in self._lingering}
+        return [one.spec for one in self._lingering.values()]
+
+    def _works_on(self, name: str, asleep: Collection[str]) -> bool:
+        """Whether a replica of a deployment that sleeps has a request that came just before."""
+        owner = self._owners.get(name)
+        if owner is None or owner.deployment not in asleep:
+            return False
+        return self._platform.activities.running((owner.tenant, owner.name)) > 0
 
     def _look(
         self, wanted: Sequence[WantedReplica], table: dict[str, ProcessStatus]

@@ -3,7 +3,7 @@
 import asyncio
 import hmac
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 from fastapi import APIRouter, Request
@@ -13,21 +13,42 @@ from starlette.concurrency import run_in_threadpool
 from modelyard.cluster.secret import gateway_token
 from modelyard.control.platform import Platform
 from modelyard.control.routes.request import Here
-from modelyard.control.services import run_events, snapshots
+from modelyard.control.services import run_events, sleeping, snapshots
 from modelyard.errors import InvalidInput, Unauthorized
+from modelyard.types.activity import ActivityReport, Wake
 from modelyard.types.run import RunEvents
 
 router = APIRouter(prefix="/internal", include_in_schema=False)
 _HEARTBEAT: Final = 5.0  # seconds between two lines, at most
 _events = msgspec.json.Decoder(RunEvents)
+_activity = msgspec.json.Decoder(ActivityReport)
+_wake = msgspec.json.Decoder(Wake)
+T = TypeVar("T")
 
 
 @router.get("/snapshots")
 async def stream_snapshots(request: Request, platform: Here) -> StreamingResponse:
     """One Snapshot a line, now and at each change; an empty line where nothing changed for 5 s."""
-    if not hmac.compare_digest(_token(request).encode(), gateway_token(platform.secret).encode()):
-        raise Unauthorized("this is the gateway's alone")
+    _check_gateway(request, platform)
     return StreamingResponse(_lines(platform), media_type="application/x-ndjson")
+
+
+@router.post("/activity")
+async def activity_report(request: Request, platform: Here) -> Response:
+    """An ActivityReport."""
+    _check_gateway(request, platform)
+    report = _decoded(_activity, await request.body(), "a report of activity")
+    await run_in_threadpool(sleeping.hear, platform, report)
+    return Response()
+
+
+@router.post("/wake")
+async def wake(request: Request, platform: Here) -> Response:
+    """A Wake. 404 where there is no such deployment."""
+    _check_gateway(request, platform)
+    asked = _decoded(_wake, await request.body(), "a call to wake a deployment")
+    await run_in_threadpool(sleeping.wake, platform, asked.tenant, asked.name)
+    return Response()
 
 
 @router.post("/runs/{run}/events")
@@ -42,6 +63,18 @@ async def events(request: Request, platform: Here, run: str) -> Response:
         raise InvalidInput(f"events of a run: {error}") from None
     reply = await run_in_threadpool(run_events.receive, platform, run, token, said)
     return Response(msgspec.json.encode(reply), media_type="application/json")
+
+
+def _decoded(decoder: msgspec.json.Decoder[T], body: bytes, what: str) -> T:
+    try:
+        return decoder.decode(body)
+    except msgspec.MsgspecError as error:
+        raise InvalidInput(f"{what}: {error}") from None
+
+
+def _check_gateway(request: Request, platform: Platform) -> None:
+    if not hmac.compare_digest(_token(request).encode(), gateway_token(platform.secret).encode()):
+        raise Unauthorized("this is the gateway's alone")
 
 
 def _token(request: Request) -> str:

@@ -1,6 +1,6 @@
 """What a deployment is: its versions, its replicas, and how far they are."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from sqlalchemy import select
@@ -8,10 +8,10 @@ from sqlalchemy.orm import Session
 
 from modelyard.control.platform import Platform
 from modelyard.control.services.readiness import ReplicaStatus
-from modelyard.control.services.serving import ServingSettings
+from modelyard.control.services.serving import ServingSettings, serving_of
 from modelyard.store.registry import Deployment, DeploymentVersion, Model, ModelVersion
 
-State = Literal["starting", "ready", "failed"]
+State = Literal["starting", "ready", "failed", "asleep"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +38,9 @@ class DeployedVersionView:
 @dataclass(frozen=True, kw_only=True)
 class DeploymentView:
     """`state`: "ready" when every wanted version has all its replicas, "failed" when one cannot be served
-    (what served before goes on serving), else "starting". `replicas` is of each version, `ready` of them
-    all. `serving`: what its owner set of how it serves; what is absent is as it is by itself."""
+    (what served before goes on serving), "asleep" when its replicas start when it is called, else "starting".
+    `replicas` is of each version, `ready` of them all. `serving`: what its owner set of how it serves; what is
+    absent is as it is by itself."""
 
     name: str
     model: str
@@ -64,13 +65,15 @@ def view(platform: Platform, session: Session, row: Deployment) -> DeploymentVie
         query.where(DeploymentVersion.deployment_id == row.id).order_by(ModelVersion.number)
     )
     versions = [_version(platform, row, deployed, version) for deployed, version in rows]
+    if row.asleep:
+        versions = [replace(v, state="asleep", ready=0, replicas=[]) for v in versions]
     wanted = [v for v in versions if v.weight > 0]
     errors = [r.error for v in wanted if v.state == "failed" for r in v.replicas if r.error]
     return DeploymentView(
         name=row.name,
         model=model.name,
         task=model.task,
-        state=_worst([v.state for v in wanted]),
+        state="asleep" if row.asleep else _worst([v.state for v in wanted]),
         replicas=row.replicas,
         ready=sum(v.ready for v in versions),
         revision=row.revision,
@@ -80,6 +83,16 @@ def view(platform: Platform, session: Session, row: Deployment) -> DeploymentVie
         created_at=row.created_at,
         updated_at=row.updated_at,
     )
+
+
+def is_loading(platform: Platform, session: Session, row: Deployment) -> bool:
+    """Of one without a replica that answers: whether requests are to wait for one. They are where it sleeps, or may
+    sleep and is being started; what cannot be served is refused."""
+    if row.asleep:
+        return True
+    query = select(DeploymentVersion.version_id).where(DeploymentVersion.deployment_id == row.id)
+    known = [r for v in session.scalars(query) for r in platform.readiness.of(row.id, v).values()]
+    return serving_of(row).sleep is not None and all(r.state != "failed" for r in known)
 
 
 def _version(platform: Platform, row: Deployment, deployed: DeploymentVersion,

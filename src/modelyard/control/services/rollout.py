@@ -33,16 +33,23 @@ class WantedReplica:
 
 
 def wanted_replicas(platform: Platform) -> list[WantedReplica]:
-    """The replicas of every version that serves or is to serve."""
+    """The replicas of every version that serves or is to serve, and of no deployment that sleeps."""
     query = (
         select(Deployment, ModelVersion)
         .join(DeploymentVersion, DeploymentVersion.deployment_id == Deployment.id)
         .join(ModelVersion, DeploymentVersion.version_id == ModelVersion.id)
+        .where(Deployment.asleep.is_(False))
         .order_by(Deployment.id, ModelVersion.number)
     )
     with platform.database.read() as session:
         rows = session.execute(query).all()
     return [_wanted(row, version, replica) for row, version in rows for replica in range(row.replicas)]
+
+
+def asleep(platform: Platform) -> frozenset[str]:
+    """The ids of deployments that sleep."""
+    with platform.database.read() as session:
+        return frozenset(session.scalars(select(Deployment.id).where(Deployment.asleep.is_(True))))
 
 
 def promote(platform: Platform) -> bool:

@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 
 from modelyard.control.platform import Platform
 from modelyard.control.services import attempt_keys, keys
+from modelyard.control.services.deployment_views import is_loading
 from modelyard.control.services.serving import serving_of
 from modelyard.store.registry import Deployment, DeploymentVersion, Model, ModelVersion
 from modelyard.types.route import Route, RouteVersion, Snapshot
@@ -23,6 +24,7 @@ def snapshot(platform: Platform) -> bytes:
 def _route(platform: Platform, session: Session, row: Deployment, model: Model) -> Route:
     versions = _live(platform, session, row)
     answering = tuple(v for v in versions if v.replicas)
+    loading = not answering and is_loading(platform, session, row)
     return Route(
         tenant=row.tenant,
         name=row.name,
@@ -32,6 +34,7 @@ def _route(platform: Platform, session: Session, row: Deployment, model: Model) 
         created_at=row.created_at,
         versions=answering or versions,  # a version without a replica leaves its share to the others
         serving=serving_of(row),
+        asleep=loading,
     )
 
 

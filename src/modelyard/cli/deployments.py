@@ -145,6 +145,7 @@ def _faces(found: Deployment) -> list[Any]:
                 ("model", found.model),
                 ("versions", _versions(found)),
                 ("state", found.state),
+                ("waits", found.why),
                 ("ready", f"{found.ready} of {found.wanted}"),
                 ("set", serving.face(found.serving)),
                 ("address", f"{client().gateway_url}/models/{found.name}"),

@@ -13,6 +13,7 @@ import typer
 from modelyard.cli import ports
 from modelyard.cli.output import Json, facts, say, show
 from modelyard.cli.platform import HomeOption, home_of, running
+from modelyard.cli.sizes import size
 from modelyard.cli.starting import detached, foreground
 from modelyard.cluster import table
 from modelyard.cluster.platform import CONTROL, GATEWAY, read_config, write_config
@@ -55,6 +56,15 @@ AllowUnsandboxed = Annotated[
         help="Run scripts and brought models where no sandbox is to be had (no, at first).",
     ),
 ]
+ModelMemory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        show_default=False,
+        help="Memory that models may take together, as 8G (any; 0: any again). Where one has no room, those that "
+        "may sleep and were not used for longest are put to sleep.",
+    ),
+]
 Detach = Annotated[
     bool, typer.Option("--detach", "-d", help="Start it, then return; stop it with: yard down")
 ]
@@ -69,6 +79,7 @@ def up(
     max_runs: MaxRuns = None,
     database_url: DatabaseUrl = None,
     allow_unsandboxed: AllowUnsandboxed = None,
+    model_memory: ModelMemory = None,
     detach: Detach = False,
     as_json: Json = False,
 ) -> None:
@@ -86,7 +97,10 @@ def up(
         "database_url": database_url,
         "allow_unsandboxed": allow_unsandboxed,
     }
-    config = _configure(place, {k: v for k, v in told.items() if v is not None})
+    given: dict[str, Any] = {k: v for k, v in told.items() if v is not None}
+    if model_memory is not None:
+        given["model_bytes"] = size(model_memory, "--model-memory") or None
+    config = _configure(place, given)
     place.create()
     with _configured(place, config):
         if detach:

@@ -56,6 +56,11 @@ class Deployment(Record):
     def error(self) -> dict[str, Any] | None:
         return self.raw.get("error")
 
+    @property
+    def why(self) -> str:
+        """What it waits for, where a replica may not start yet."""
+        return str(self.raw.get("why") or "")
+
     def wait(self, timeout: float = 60.0) -> "Deployment":
         return self._client.deployments.wait(self.name, timeout=timeout)
 
@@ -150,7 +155,8 @@ class Deployments:
             if now.state == "failed":
                 raise from_dict(now.error or {"message": f"deployment {name} failed"})
             if time.monotonic() > deadline:
-                raise DeadlineExceeded(f"deployment {name} is not ready within {timeout:g} s; it goes on")
+                text = f"deployment {name} is not ready within {timeout:g} s; it goes on"
+                raise DeadlineExceeded(text, came=now.why or None)
             time.sleep(_LOOK)
 
     def _patch(self, name: str, body: dict[str, Any]) -> Deployment:

@@ -21,6 +21,7 @@ class PlatformConfig(Struct, frozen=True, kw_only=True):
     storage_bytes: int = 1 << 40  # what a tenant's data sets, packages and uploads may take
     database_url: str | None = None
     allow_unsandboxed: bool = False  # run code that is not ours where there is no sandbox
+    model_bytes: int | None = None  # memory that replicas may take together; None: any
     sandbox_bytes: int | None = None  # memory of a replica in a sandbox; None: half of the machine's
 
     @property

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from modelyard.cluster import table as launched
+from modelyard.control.loops.admission import Admission, Candidate
 from modelyard.control.loops.processes import Processes
 from modelyard.control.loops.replica_process import Needs, Start, needs_of, spec_of
+from modelyard.control.loops.replica_size import Sizes, resident
 from modelyard.control.loops.rolling import LEAVING, Rolling
 from modelyard.control.platform import Platform
 from modelyard.control.services import models, rollout, sleeping
@@ -28,6 +30,8 @@ _log = logging.getLogger(__name__)
 GROUP: Final = "replicas"
 _PAUSE: Final = 1.0
 _PAUSE_STARTING: Final = 0.05
+_PAUSE_WAITING: Final = 0.2
+_REPLICA: Final = "replica/"  # how their processes' names begin
 _PROBES_AT_ONCE: Final = 8
 _PROBE_EVERY: Final = 2.0  # seconds between two looks at a replica that answers
 _HUNG: Final = 10.0  # seconds without an answer and without any work done, after which it is started anew
@@ -81,13 +85,17 @@ class ReplicaLoop:
         self._owners: dict[str, WantedReplica] = {}  # of each process
         self._broken: dict[str, dict[str, str]] = {}  # digest -> why its package cannot be served here
         self._needs: dict[str, Needs] = {}  # digest -> how its process is started
+        self._sizes = Sizes(platform.home.packages, platform.config.model_bytes or 0)
+        self._admission = Admission(platform.config.model_bytes, platform.activities)
+        self._held: dict[str, str] = {}  # replica -> why it may not start yet
         self._probers = ThreadPoolExecutor(_PROBES_AT_ONCE, thread_name_prefix="probe")
 
     def step(self) -> float:
         """Raises Unavailable where no launcher answers; what is known of the replicas stays then."""
         wanted = self._awake(rollout.wanted_replicas(self._platform))
         self._lay_out(wanted)
-        before, specs = self._rolling.current, self._roll(wanted)
+        wanted, admitted = self._admit(wanted)
+        before, specs = self._rolling.current, self._roll(admitted)
         hung = {
             life.id for life in self._hung
         }  # left out, so that they are ended; wanted again when they have
@@ -98,8 +106,8 @@ class ReplicaLoop:
         promoted = rollout.promote(self._platform)
         if changed or promoted:
             self._platform.changes.tell()
-        starting = any(s.state == "starting" for version in statuses.values() for s in version.values())
-        return _PAUSE_STARTING if starting else _PAUSE
+        states = {s.state for version in statuses.values() for s in version.values()}
+        return _PAUSE_STARTING if "starting" in states else _PAUSE_WAITING if self._held else _PAUSE
 
     def _awake(self, wanted: list[WantedReplica]) -> list[WantedReplica]:
         """Without those that have nothing to do any more: they are put to sleep."""
@@ -130,6 +138,42 @@ class ReplicaLoop:
                 self._broken[digest] = _fault(error)
                 if self._broken[digest] != before.get(digest):
                     _log.error("the package %s cannot be served: %s", digest, error)
+
+    def _admit(self, wanted: Sequence[WantedReplica]) -> tuple[list[WantedReplica], list[WantedReplica]]:
+        """Those that are wanted, but for what is put to sleep to make room; and those of them that may run now."""
+        candidates = [self._candidate(w) for w in wanted if w.digest not in self._broken]
+        decision = self._admission.decide(candidates, self._ending(candidates))
+        self._held = decision.held
+        sleeping.put_to_sleep(self._platform, decision.evicted)
+        awake = [w for w in wanted if w.deployment not in decision.evicted]
+        return awake, [w for w in awake if self._id(w) in decision.admitted]
+
+    def _candidate(self, wanted: WantedReplica) -> Candidate:
+        name = self._id(wanted)
+        known = self._platform.readiness.of(*wanted.key).get(wanted.replica)
+        state = known.state if known is not None else "starting"
+        limited = self._platform.config.model_bytes is not None and state != "failed"
+        return Candidate(
+            id=name,
+            replica=wanted,
+            size=self._sizes.of(wanted.digest, wanted.serving) if limited else 0,
+            generates=self._needs[wanted.digest].generates,
+            running=name in self._rolling.current,
+            loading=state == "starting",
+            there=name in self._lingering,
+        )
+
+    def _ending(self, candidates: Sequence[Candidate]) -> dict[str, int]:
+        """Bytes of replicas that are let go of and have not ended."""
+        if self._platform.config.model_bytes is None:
+            return {}
+        running = {c.id for c in candidates if c.running}
+        table = self._processes.table()
+        return {
+            name: resident(status.pid)
+            for name, status in table.items()
+            if status.pid is not None and name.startswith(_REPLICA) and name not in running
+        }
 
     def _roll(self, wanted: Sequence[WantedReplica]) -> dict[str, ProcessSpec]:
         """The start of each replica; of those that have another than before, the lives until now are over."""
@@ -178,8 +222,10 @@ class ReplicaLoop:
         now = time.monotonic()
         asked = [(w, life) for w in wanted if (life := self._life(w, table)) and self._due(life, now)]
         answers = self._probers.map(self._answers, [w for w, _ in asked])
-        for (_, life), answered in zip(asked, answers, strict=True):
+        for (w, life), answered in zip(asked, answers, strict=True):
             self._note(life, answered)
+            if answered and self._platform.config.model_bytes is not None:
+                self._sizes.measure(w.digest, w.serving, life.pid)
         found: dict[tuple[str, str], dict[int, ReplicaStatus]] = {}
         for w in wanted:
             found.setdefault(w.key, {})[w.replica] = self._status(w, table)
@@ -218,6 +264,8 @@ class ReplicaLoop:
         address = f"unix:{self._socket(wanted)}"
         if wanted.digest in self._broken:
             return ReplicaStatus(state="failed", address=address, error=self._broken[wanted.digest])
+        if (why := self._held.get(self._id(wanted))) is not None:
+            return ReplicaStatus(state="waiting", address=address, why=why)
         status = table.get(self._id(wanted))
         if status is None:
             return ReplicaStatus(state="starting", address=address)
@@ -233,7 +281,7 @@ class ReplicaLoop:
 
     def _id(self, wanted: WantedReplica) -> str:
         owner = wanted.name if wanted.tenant == DEFAULT_TENANT else f"{wanted.tenant}:{wanted.name}"
-        return f"replica/{owner}/{wanted.number}/{wanted.replica}"
+        return f"{_REPLICA}{owner}/{wanted.number}/{wanted.replica}"
 
     def _socket(self, wanted: WantedReplica) -> Path:
         """Short, for a socket's name is: of the process and of what it serves."""
@@ -259,7 +307,7 @@ class ReplicaLoop:
 def _replicas_before(platform: Platform) -> dict[str, ProcessSpec]:
     """What the launcher keeps of an earlier control."""
     kept = launched.load(platform.home.launcher_table)
-    return {r.spec.id: r.spec for r in kept if r.spec.id.startswith("replica/")}
+    return {r.spec.id: r.spec for r in kept if r.spec.id.startswith(_REPLICA)}
 
 
 def _worked(pid: int) -> float:

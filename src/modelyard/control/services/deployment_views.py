@@ -11,7 +11,7 @@ from modelyard.control.services.readiness import ReplicaStatus
 from modelyard.control.services.serving import ServingSettings, serving_of
 from modelyard.store.registry import Deployment, DeploymentVersion, Model, ModelVersion
 
-State = Literal["starting", "ready", "failed", "asleep"]
+State = Literal["waiting", "starting", "ready", "failed", "asleep"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +38,9 @@ class DeployedVersionView:
 @dataclass(frozen=True, kw_only=True)
 class DeploymentView:
     """`state`: "ready" when every wanted version has all its replicas, "failed" when one cannot be served
-    (what served before goes on serving), "asleep" when its replicas start when it is called, else "starting".
-    `replicas` is of each version, `ready` of them all. `serving`: what its owner set of how it serves; what is
-    absent is as it is by itself."""
+    (what served before goes on serving), "asleep" when its replicas start when it is called, "waiting" when one
+    may not start yet (`why` says what it waits for), else "starting". `replicas` is of each version, `ready` of
+    them all. `serving`: what its owner set of how it serves; what is absent is as it is by itself."""
 
     name: str
     model: str
@@ -52,6 +52,7 @@ class DeploymentView:
     versions: list[DeployedVersionView]
     serving: ServingSettings
     error: dict[str, str] | None
+    why: str | None
     created_at: float
     updated_at: float
 
@@ -80,6 +81,7 @@ def view(platform: Platform, session: Session, row: Deployment) -> DeploymentVie
         versions=versions,
         serving=row.serving,
         error=errors[0] if errors else None,
+        why=platform.readiness.why(row.id) or None,
         created_at=row.created_at,
         updated_at=row.updated_at,
     )
@@ -87,8 +89,8 @@ def view(platform: Platform, session: Session, row: Deployment) -> DeploymentVie
 
 def is_loading(platform: Platform, session: Session, row: Deployment) -> bool:
     """Of one without a replica that answers: whether requests are to wait for one. They are where it sleeps, or may
-    sleep and is being started; what cannot be served is refused."""
-    if row.asleep:
+    sleep and is being started, or may not start yet; what cannot be served is refused."""
+    if row.asleep or platform.readiness.why(row.id):
         return True
     query = select(DeploymentVersion.version_id).where(DeploymentVersion.deployment_id == row.id)
     known = [r for v in session.scalars(query) for r in platform.readiness.of(row.id, v).values()]
@@ -118,4 +120,5 @@ def _replica(number: int, status: ReplicaStatus | None) -> ReplicaView:
 
 
 def _worst(states: list[Any]) -> State:
-    return "failed" if "failed" in states else "ready" if set(states) == {"ready"} else "starting"
+    order: tuple[State, ...] = ("failed", "starting", "waiting", "ready")
+    return next((state for state in order if state in states), "starting")

@@ -4,17 +4,19 @@ import threading
 from dataclasses import dataclass
 from typing import Literal
 
-ReplicaState = Literal["starting", "ready", "failed"]
+ReplicaState = Literal["waiting", "starting", "ready", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReplicaStatus:
-    """One replica. `address` is "unix:/path"; `error` {"code", "message"} of one that failed."""
+    """One replica. `address` is "unix:/path"; `error` {"code", "message"} of one that failed; `why` one that waits
+    may not start yet."""
 
     state: ReplicaState
     address: str
     error: dict[str, str] | None = None
     restarts: int = 0
+    why: str = ""
 
 
 class Readiness:
@@ -36,6 +38,12 @@ class Readiness:
     def of(self, deployment: str, version: str) -> dict[int, ReplicaStatus]:
         with self._lock:
             return dict(self._replicas.get((deployment, version), {}))
+
+    def why(self, deployment: str) -> str:
+        """Of a replica of the deployment that may not start yet; "" where there is none."""
+        with self._lock:
+            known = [r for (d, _), found in self._replicas.items() if d == deployment for r in found.values()]
+        return next((r.why for r in known if r.state == "waiting"), "")
 
     def ready(self, deployment: str, version: str) -> tuple[str, ...]:
         """Addresses of the replicas that answer."""

@@ -66,9 +66,14 @@ def _idle(platform: Platform, replicas: list[WantedReplica]) -> bool:
     key, limit = (first.tenant, first.name), first.serving.sleep
     if limit is None:
         return False
-    ready = {r.version: platform.readiness.ready(r.deployment, r.version) for r in replicas}
-    if sum(map(len, ready.values())) < len(replicas):
+    states = {_state(platform, replica) for replica in replicas}
+    if not states <= {"ready", "waiting"}:
         platform.activities.touch(key)
         return False
     idle = platform.activities.idle(key)
     return idle is not None and idle >= limit
+
+
+def _state(platform: Platform, replica: WantedReplica) -> str | None:
+    known = platform.readiness.of(replica.deployment, replica.version).get(replica.replica)
+    return known.state if known is not None else None

@@ -35,6 +35,7 @@ def _route(platform: Platform, session: Session, row: Deployment, model: Model) 
         versions=answering or versions,  # a version without a replica leaves its share to the others
         serving=serving_of(row),
         asleep=loading,
+        why=platform.readiness.why(row.id) if loading else "",
     )
 
 

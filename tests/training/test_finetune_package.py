@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from modelyard.errors import ParityMismatch
-from modelyard.training.finetune_base import Base, open_base
+from modelyard.training.finetune_base import Base, open_base, quiet
 from modelyard.training.finetune_examples import Example
 from modelyard.training.finetune_model import prepare, trained_parameters
 from modelyard.training.finetune_package import Behaviour, behaviour, compare, write_base, write_trained
@@ -54,7 +54,8 @@ def test_adapter_and_merged_answer_as_the_trained_model(
     assert (out / "adapter").exists() != merge
     model = AutoModelForCausalLM.from_pretrained(out / "huggingface")
     if not merge:
-        model = PeftModel.from_pretrained(model, out / "adapter")
+        with quiet():
+            model = PeftModel.from_pretrained(model, out / "adapter")
     compare(own, behaviour(model.eval(), base, probes), "")
     for reply in own.replies:  # by transformers' own search, too
         ids = torch.tensor([reply.prompt])

@@ -25,6 +25,7 @@ from modelyard.types.package import Lineage, Manifest, NetRef
 from modelyard.types.run import Reporter
 
 _PROBES: Final = 8  # documents by which the forms of a model are compared
+_MOST_CONTEXT: Final = 8192
 _PARITY: Final = "Every form of it answers as in training: logits differ by at most {:.1e} of the largest."
 _HELD_OUT: Final = 0.1  # of the training documents, where there is no validation split
 
@@ -163,7 +164,7 @@ def _write(
 ) -> Manifest:
     from modelyard.training.finetune_package import write_trained
 
-    preprocessing: dict[str, Any] = {"context": base.context}
+    preprocessing: dict[str, Any] = {"context": _served(base)}
     if material.form == "chat" or base.own_template:
         (place.out / TEMPLATE).write_text(base.template, "utf-8")
         preprocessing["chat_template"] = TEMPLATE
@@ -272,6 +273,11 @@ def _digest(recipe: FinetuneRecipe, dataset: Dataset, base: Base) -> str:
     decides |= {"data": dataset.digest, "base": packages.digest(base.manifest)}
     decides["training"] = {**decides["training"], "merge": None, "checkpoint_every": None}
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+
+def _served(base: Base) -> int:
+    """What the base was served with; without a word of it, not more than engines take by default."""
+    return min(base.context, int(base.manifest.preprocessing.get("context") or _MOST_CONTEXT))
 
 
 def _pad(base: Base) -> int:

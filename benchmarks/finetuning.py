@@ -7,6 +7,7 @@ Two trainings: LoRA on Gemma by examples/recipes/austen-gemma.yaml, and a small 
 """
 
 import argparse
+import asyncio
 import json
 import shutil
 import tempfile
@@ -17,6 +18,10 @@ from typing import Any
 import machine
 
 from modelyard import datasets, packages, tasks
+from modelyard.engines import replying
+from modelyard.engines.generation import GeneratorOptions
+from modelyard.engines.table import open_generator
+from modelyard.packages import replies
 from modelyard.runs.context import RunContext
 from modelyard.runs.finetune import run
 from modelyard.types.package import Manifest
@@ -95,7 +100,33 @@ def measured(work: Path, base: str, recipe: dict[str, Any]) -> dict[str, Any]:
     outcome = run(context)
     report = json.loads((context.outputs / "report" / "report.json").read_text())
     print(base, json.dumps(outcome.summary))
-    return figures(report, outcome.summary) | {"seconds": outcome.summary["seconds"]}
+    package = context.outputs / "package"
+    return figures(report, outcome.summary) | {
+        "seconds": outcome.summary["seconds"],
+        "parity": packages.read(package, verify=False).notes,
+        "served": asyncio.run(served(package)),
+    }
+
+
+async def served(package: Path) -> dict[str, Any]:
+    """The trainer's greedy continuations beside those of the engine that serves the package."""
+    manifest = packages.read(package, verify=False)
+    assert isinstance(manifest.replies, replies.Replies)
+    golden = replies.read(package, manifest.replies)
+    generator = open_generator(package, manifest, GeneratorOptions(slots=1))
+    try:
+        found = await replying.replies_of(generator, [reply.prompt for reply in golden])
+    finally:
+        await generator.aclose()
+    texts = [("".join(a.tokens), "".join(b.tokens)) for a, b in zip(golden, found, strict=True)]
+    told = [zip(g.logprobs, f.logprobs, strict=False) for g, f in zip(golden, found, strict=True)]
+    errors = [abs(own - engine) for pairs in told for own, engine in pairs]
+    return {
+        "replies": len(golden),
+        "equal": sum(own.startswith(answer) for own, answer in texts),
+        "largest_logprob_error": max(errors),
+        "engine": generator.abilities.name,
+    }
 
 
 def figures(report: dict[str, Any], summary: dict[str, Any]) -> dict[str, Any]:

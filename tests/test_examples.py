@@ -4,9 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from modelyard.training.finetune_recipe import is_finetune, parse_finetune
 from modelyard.training.recipe import parse_recipe
+from modelyard.training.recipe_text import read_yaml
 
-RECIPES = sorted((Path(__file__).parent.parent / "examples" / "recipes").glob("*.yaml"))
+ROOT = Path(__file__).parent.parent
+ALL = sorted((ROOT / "examples" / "recipes").glob("*.yaml"))
+FINETUNED = [path for path in ALL if is_finetune(read_yaml(path.read_text()))]
+RECIPES = [path for path in ALL if path not in FINETUNED]
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
@@ -14,6 +19,33 @@ def test_a_recipe_is_read_and_says_how_to_run_it(path: Path) -> None:
     text = path.read_text()
     recipe = parse_recipe(text)
     assert text.startswith(f"# yard data add {recipe.data} && yard train examples/recipes/{path.name}\n")
+
+
+@pytest.mark.parametrize("path", FINETUNED, ids=lambda p: p.stem)
+def test_a_recipe_of_fine_tuning_is_read_and_says_how_to_run_it(path: Path) -> None:
+    text = path.read_text()
+    recipe = parse_finetune(text)
+    assert text.startswith(f"# yard data add {recipe.data} && yard train examples/recipes/{path.name}\n")
+
+
+def test_the_page_of_fine_tuning_names_every_key() -> None:
+    import msgspec
+
+    from modelyard.tasks.text_generation import GenerationOptions
+    from modelyard.training import early_stop, finetune_recipe, schedules
+
+    page = (ROOT / "docs" / "fine-tuning.md").read_text()
+    structs = [
+        finetune_recipe.FinetuneRecipe,
+        finetune_recipe.FinetuneTraining,
+        finetune_recipe.FinetuneEvaluation,
+        GenerationOptions,
+        early_stop.EarlyStopping,
+        schedules.Cosine,
+    ]
+    keys = {field.name for struct in structs for field in msgspec.structs.fields(struct)}
+    assert FINETUNED
+    assert {key for key in keys if f"`{key}`" not in page} == set()
 
 
 def test_there_is_one_for_each_task() -> None:

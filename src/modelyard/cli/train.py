@@ -17,7 +17,8 @@ RecipePath = Annotated[Path | None, typer.Argument(metavar="RECIPE.yaml", show_d
 Task = Annotated[
     str | None,
     typer.Option(
-        show_default=False, help="image-classification, tabular-classification, tabular-regression."
+        show_default=False,
+        help="image-classification, tabular-classification, tabular-regression, text-generation (with --set base=MODEL).",
     ),
 ]
 Data = Annotated[str | None, typer.Option(show_default=False, help="A data set: NAME or NAME:VERSION.")]

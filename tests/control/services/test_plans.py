@@ -3,12 +3,18 @@ from typing import Any
 
 import pytest
 
-from control_seed import DIGEST, add_dataset, add_model
+from control_seed import DIGEST, add_dataset, add_model, publish
+from modelyard import packages, tasks
 from modelyard.control.platform import Platform
 from modelyard.control.services import datasets, models, runs
 from modelyard.control.services.pages import PageRequest
 from modelyard.control.services.runs import RunView
-from modelyard.errors import Conflict, InvalidInput, NotFound, UnknownName
+from modelyard.datasets import IngestOptions, ingest
+from modelyard.errors import Conflict, InvalidInput, NotAllowedFormat, NotFound, UnknownName
+from modelyard.runs.reporter import RunReporter
+from modelyard.store.work import Run
+from modelyard.types.package import Manifest
+from modelyard.types.run import RunOutcome
 
 RECIPE = {
     "task": "tabular-classification",
@@ -115,3 +121,71 @@ def test_data_and_versions_in_use_stay(platform: Platform, tmp_path: Path) -> No
     runs.cancel(platform, "default", run.id)
     datasets.delete_version(platform, "default", "points", "1")
     models.delete_version(platform, "default", "colours", "1")
+
+
+TUNE = {"task": "text-generation", "name": "tuned", "data": "books", "base": "gemma"}
+
+
+def add_base(platform: Platform, work: Path, name: str = "gemma", **said: Any) -> str:
+    """A version with a Hugging Face folder in name only: planning reads manifests. Its digest."""
+    outputs = work / name
+    folder = outputs / "package" / "huggingface"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    signature = tasks.load("text-generation").signature({}, ())
+    given = {"task": "text-generation", "formats": {"transformers": "huggingface/config.json"}} | said
+    manifest = packages.write(outputs / "package", Manifest(signature=signature, tensors=signature, **given))
+    publish(platform, outputs, RunOutcome(state="succeeded", outputs={"package": "package"}), {"model": name})
+    return packages.digest(manifest)
+
+
+def add_books(platform: Platform, work: Path) -> None:
+    outputs = work / "books"
+    outputs.mkdir()
+    (work / "books.jsonl").write_text('{"text": "once upon a time"}\n' * 20)
+    ingest([work / "books.jsonl"], IngestOptions(), outputs / "dataset", RunReporter())
+    outcome = RunOutcome(state="succeeded", outputs={"dataset": "dataset"})
+    publish(platform, outputs, outcome, {"dataset": "books"})
+
+
+@pytest.mark.parametrize("kind", ["train", "finetune"])
+def test_a_recipe_with_a_base_is_a_run_of_its_own_kind(platform: Platform, tmp_path: Path, kind: str) -> None:
+    add_books(platform, tmp_path)
+    digest = add_base(platform, tmp_path)
+    run = runs.submit(platform, "default", kind, {**TUNE, "training": {"rank": 4}})
+    assert (run.kind, run.state) == ("finetune", "queued")
+    assert run.inputs == {"dataset": "books:1", "base": "gemma:1"}
+    assert (run.params["dataset"], run.params["base"]) == ("books:1", "gemma:1")
+    assert run.params["recipe"]["training"]["rank"] == 4
+    assert run.params["recipe"]["training"]["epochs"] == 3
+    with platform.database.read() as session:
+        kept = {row.name: row.digest for row in runs.inputs_of(session, session.get_one(Run, run.id))}
+    assert kept["base"] == digest
+
+
+@pytest.mark.parametrize(
+    ("keys", "error", "match"),
+    [
+        ({"base": "nothing"}, NotFound, "nothing"),
+        ({"base": "gemma:9"}, NotFound, "no such version"),
+        ({"base": "quantized"}, NotAllowedFormat, "have its dequantised Hugging Face folder kept"),
+        ({"base": "colours"}, InvalidInput, "of another task; came: tabular-classification"),
+        ({"data": "nothing"}, NotFound, "nothing"),
+        ({"data": "colours"}, InvalidInput, "no column to learn to generate from"),
+        ({"name": "colours"}, Conflict, "text-generation"),
+        ({"training": {"rank": 0}}, InvalidInput, "rank"),
+        ({"net": "cnn"}, UnknownName, "net"),
+        ({"base": None}, InvalidInput, "base is missing"),
+    ],
+)
+def test_a_fine_tuning_that_cannot_work_queues_nothing(
+    platform: Platform, tmp_path: Path, keys: dict[str, Any], error: type[Exception], match: str
+) -> None:
+    add_books(platform, tmp_path)
+    add_dataset(platform, tmp_path)
+    add_model(platform, tmp_path)
+    add_base(platform, tmp_path)
+    add_base(platform, tmp_path, "quantized", formats={"gguf": "huggingface/config.json"})
+    with pytest.raises(error, match=match):
+        runs.submit(platform, "default", "train", TUNE | keys)
+    assert queued(platform) == 0

@@ -18,7 +18,8 @@ Task = Annotated[
     str | None,
     typer.Option(
         show_default=False,
-        help="image-classification, tabular-classification, tabular-regression, text-generation (with --set base=MODEL).",
+        help="image-classification, tabular-classification, tabular-regression, or text-generation with"
+        " --set base=MODEL.",
     ),
 ]
 Data = Annotated[str | None, typer.Option(show_default=False, help="A data set: NAME or NAME:VERSION.")]

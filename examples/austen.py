@@ -2,7 +2,7 @@
 
     apt-get download r-cran-janeaustenr && dpkg -x r-cran-janeaustenr_*.deb austen
     python examples/austen.py austen austen-lines
-    yard data add austen-lines/*.jsonl --name austen
+    yard data add austen austen-lines/*.jsonl
 
 Writes train.jsonl (four novels), validation.jsonl (Persuasion) and test.jsonl (Northanger Abbey): rows of
 {"text": ...}, each some paragraphs of one chapter. The package keeps the novels in R's lazy-load file: zlib

@@ -1,5 +1,7 @@
-"""A replica whose engine says a prompt's words back, one at a time and at a pace that is known: what the gateway
-and the replica's server do with streams can then be told exactly. `python -m talker SOCKET --slots 4 --pace 0.01`."""
+"""A replica whose engine says a prompt's words back, one at a time and at a pace that is known.
+
+What the gateway and the replica's server do with streams can then be told exactly:
+`python -m talker SOCKET --slots 4 --pace 0.01`."""
 
 import argparse
 import asyncio

@@ -138,7 +138,7 @@ def _calls_in(text: str, names: Sequence[str]) -> list[dict[str, Any]]:
     found, rest = [], text.strip()
     decoder = json.JSONDecoder()
     while rest:
-        for mark in (*_MARKS[:-2], *_CLOSES):
+        for mark in (*_MARKS[:-2], *_CLOSES, *_MARKS[:-2]):
             rest = rest.removeprefix(mark).lstrip()
         if not rest:
             break

@@ -60,7 +60,7 @@ def write_manifest(folder: Path, **said: Any) -> Manifest:
             InvalidInput,
             "the base 'x' is of another task; came: feature-extraction",
         ),
-        ({"formats": {"gguf": "model.gguf"}}, NotAllowedFormat, "import it again and have its dequantised"),
+        ({"formats": {"gguf": "model.gguf"}}, NotAllowedFormat, "make a Hugging Face folder of it"),
         ({"formats": {"onnx": "model.onnx"}}, NotAllowedFormat, "no weights to be trained on; import"),
         ({"formats": {}}, NotAllowedFormat, "came: none"),
     ],

@@ -46,8 +46,8 @@ def check_base(manifest: Manifest, name: str) -> None:
         return
     if "gguf" in manifest.formats:
         raise NotAllowedFormat(
-            f"the base {name!r} is a GGUF file, whose quantized weights cannot be trained on; import it again and "
-            "have its dequantised Hugging Face folder kept",
+            f"the base {name!r} is a GGUF file, whose quantized weights cannot be trained on; make a Hugging Face"
+            " folder of it (examples/gguf_folder.py) and import that",
             came="gguf",
             allowed=FORMAT,
         )

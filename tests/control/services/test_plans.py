@@ -168,7 +168,7 @@ def test_a_recipe_with_a_base_is_a_run_of_its_own_kind(platform: Platform, tmp_p
     [
         ({"base": "nothing"}, NotFound, "nothing"),
         ({"base": "gemma:9"}, NotFound, "no such version"),
-        ({"base": "quantized"}, NotAllowedFormat, "have its dequantised Hugging Face folder kept"),
+        ({"base": "quantized"}, NotAllowedFormat, "make a Hugging Face folder of it"),
         ({"base": "colours"}, InvalidInput, "of another task; came: tabular-classification"),
         ({"data": "nothing"}, NotFound, "nothing"),
         ({"data": "colours"}, InvalidInput, "no column to learn to generate from"),

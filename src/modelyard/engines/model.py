@@ -4,6 +4,8 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from modelyard import packages, tasks
 from modelyard.engines import parity
 from modelyard.engines.adapter import Adapted
@@ -25,7 +27,17 @@ class Model:
     prepared   the task's decode and transform with the package's fitted parameters
     """
 
-    __slots__ = ("_answer", "_run", "_transform", "digest", "engine", "manifest", "prepared", "task")
+    __slots__ = (
+        "_answer",
+        "_groups",
+        "_run",
+        "_transform",
+        "digest",
+        "engine",
+        "manifest",
+        "prepared",
+        "task",
+    )
 
     def __init__(self, manifest: Manifest, task: Task, engine: Engine, folder: Path | None = None) -> None:
         self.manifest = manifest
@@ -36,6 +48,7 @@ class Model:
         self._transform = self.prepared.transform
         self._run = engine.run
         self._answer: Callable[[Tensors], dict[str, Array]] | None = None
+        self._groups: Callable[[Tensors], list[list[int]]] | None = getattr(self.prepared, "groups", None)
         if isinstance(manifest.adapter, Adapter):
             adapted = Adapted(manifest.adapter, manifest.tensors)
             self._answer = adapted.answer
@@ -47,7 +60,19 @@ class Model:
         Raises:
             InvalidInput: names, shapes or values that the model does not take.
         """
+        if self._groups is not None and len(next(iter(arrays.values()))) > 1:
+            return self._by_groups(arrays, self._groups(arrays))
         outputs = self._run(self._transform(arrays))
+        return outputs if self._answer is None else self._answer(outputs)
+
+    def _by_groups(self, arrays: Tensors, groups: list[list[int]]) -> dict[str, Array]:
+        """Each group by itself, and the rows back in their order."""
+        if len(groups) == 1:
+            outputs = self._run(self._transform(arrays))
+            return outputs if self._answer is None else self._answer(outputs)
+        parts = [self._run(self._transform({n: a[rows] for n, a in arrays.items()})) for rows in groups]
+        back = np.argsort(np.concatenate(groups))
+        outputs = {name: np.concatenate([part[name] for part in parts])[back] for name in parts[0]}
         return outputs if self._answer is None else self._answer(outputs)
 
     def run(self, tensors: Tensors) -> dict[str, Array]:

@@ -30,6 +30,8 @@ TENSORS: Final = ("input_ids", "attention_mask", "token_type_ids")
 SIDES: Final = ("right", "left")
 
 _MOST_COUNTED: Final = 8192
+_TOGETHER: Final = 16  # rows of one run: on a CPU more of them gain nothing
+_STRETCH: Final = 1.2
 _ALLOWED: Final = 'a string, a list of strings, {"text": [strings]}'
 
 
@@ -103,12 +105,26 @@ class PreparedTexts:
 
     def count(self, arrays: Mapping[str, Array]) -> int:
         """Tokens of all rows, special ones counted. What is found out here is not done again by `transform`."""
+        return sum(self._lengths(arrays))
+
+    def groups(self, arrays: Mapping[str, Array]) -> list[list[int]]:
+        """Rows that are to be computed together: of about one length, so that little of a batch is padding."""
+        lengths = self._lengths(arrays)
+        found: list[list[int]] = []
+        for row in sorted(range(len(lengths)), key=lengths.__getitem__):
+            shortest = lengths[found[-1][0]] if found else 0
+            if not found or len(found[-1]) == _TOGETHER or lengths[row] > shortest * _STRETCH + 1:
+                found.append([])
+            found[-1].append(row)
+        return found
+
+    def _lengths(self, arrays: Mapping[str, Array]) -> list[int]:
         texts = self._texts(arrays)
         encodings = self._encodings(texts)
         if len(self._counted) > _MOST_COUNTED:  # of requests that never came to be transformed
             self._counted.clear()
         self._counted.update(zip(texts, encodings, strict=True))
-        return sum(len(encoding.ids) for encoding in encodings)
+        return [len(encoding.ids) for encoding in encodings]
 
     def _encodings(self, texts: list[str]) -> list[Any]:
         """Tokens of each text, cut, not padded."""

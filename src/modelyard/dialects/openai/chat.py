@@ -160,13 +160,16 @@ class ChatCompletion:
         self._chunks = sse.Chunks("chat.completion.chunk", "chatcmpl", model.name, model.version)
         self._readers = [tools.reader(plan) for _ in requests]
         self._begun = [False] * len(requests)
+        plain = model.chat is not None and bool(model.chat.stops)
+        self._spaced = [plain] * len(requests)
         self._texts = [""] * len(requests)
         self._places: list[list[TokenLogprob]] = [[] for _ in requests]
         self._finish: list[Finish | None] = [None] * len(requests)
 
     def piece(self, choice: int, delta: Delta) -> bytes:
         reader = self._readers[choice]
-        text = delta.text if reader is None else reader.take(delta.text, last=delta.finish is not None)
+        given = self._trimmed(choice, delta.text)
+        text = given if reader is None else reader.take(given, last=delta.finish is not None)
         if not self.stream:
             self._texts[choice] += text
             self._places[choice] += delta.logprobs
@@ -181,6 +184,13 @@ class ChatCompletion:
         if delta.finish is not None:
             sent += self._end(choice, delta.finish)
         return sent
+
+    def _trimmed(self, choice: int, text: str) -> str:
+        """Without the space that stands between a plain template's "assistant:" and the answer."""
+        if self._spaced[choice]:
+            text = text.lstrip(" ")
+            self._spaced[choice] = not text
+        return text
 
     def close(self, usage: Usage) -> bytes:
         return (self._chunks.usage(usage) if self._usage else b"") + sse.DONE

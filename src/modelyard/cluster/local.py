@@ -16,7 +16,8 @@ _BASE_NAMES = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMP
                "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES",
                "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy",
                "all_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # fmt: skip
-_BASE_PREFIXES = ("LC_", "PIP_", "HF_")  # environments and imports come from where the machine is set to
+_BASE_PREFIXES = ("LC_", "PIP_", "HF_", "CUDA_", "NCCL_", "RAY_", "VLLM_")
+"""Environments and imports come from where the machine is set to, and GPUs and hosts are those it names."""
 _POLL = 0.05  # seconds, where the kernel cannot tell of an end
 
 

@@ -2,9 +2,9 @@
 
     python benchmarks/llm.py [--quick] [--only PART,...] [--openvino BUNDLE] [--seed N]
 
-A platform of its own serves Gemma 3 270M with llama_cpp and, where it can be converted, with openvino in INT8, through
-its gateway, with keys and metrics on; llama.cpp's server has the same slots, context, threads and batches. Exits with 1
-where a goal is missed. --quick takes a minute or two, says whether all works, and writes nothing.
+A platform of its own serves Gemma 3 270M with llama_cpp and, where it can be converted, with openvino in INT8,
+through its gateway, with keys and metrics on; llama.cpp's server has the same slots, context, threads and batches.
+Exits with 1 where a goal is missed. --quick takes a minute or two, says whether all works, and writes nothing.
 """
 
 import argparse
@@ -32,18 +32,22 @@ BARE = "llama.cpp's server"
 STREAMS = (1, 4, 16)
 
 
+USUAL = Shape(prompt=64, answer=128)
+LONG, SHORT, CROWDED = Shape(prompt=512, answer=4), Shape(prompt=16, answer=64), Shape(prompt=32, answer=32)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """How much of it. `waves` are answers of each stream in a round, by streams; `seconds` of fairness."""
 
     rounds: int = 5
     waves: tuple[int, ...] = (2, 1, 1)
-    shape: Shape = Shape(prompt=64, answer=128)
-    long: Shape = Shape(prompt=512, answer=4)
+    shape: Shape = USUAL
+    long: Shape = LONG
     firsts: int = 9
-    short: Shape = Shape(prompt=16, answer=64)
+    short: Shape = SHORT
     pairs: tuple[int, int] = (30, 12)
-    crowded: Shape = Shape(prompt=32, answer=32)
+    crowded: Shape = CROWDED
     streams: tuple[int, int] = (16, 160)
     seconds: float = 25.0
     texts: int = 512

@@ -11,7 +11,7 @@ from modelyard.errors import ModelyardError, ParityMismatch
 from modelyard.packages import replies
 from modelyard.packages.replies import Reply
 from modelyard.types.generation import Delta, Sampling, TextRequest
-from modelyard.types.package import Manifest
+from modelyard.types.package import Manifest, Replies
 
 PROMPTS: Final = (
     "The capital of France is",
@@ -46,7 +46,7 @@ async def replay(generator: Generator, folder: Path, manifest: Manifest) -> None
         Corrupt: as `packages.replies.read` says.
     """
     golden = manifest.replies
-    if isinstance(golden, replies.Replies):
+    if isinstance(golden, Replies):
         for expected in replies.read(folder, golden):
             (found,) = await replies_of(generator, (expected.prompt,))
             _compare(expected, found, golden.tolerance)

@@ -225,7 +225,7 @@ def test_sigterm_finishes_what_is_under_way(place):
     replica = place.replica("workbench", "1")
     gateway = place.gateway(place.control(table(replica.serves())).url).ready().serving("m")
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(infer, gateway, work(8000), "/models/m")
+        asked = pool.submit(infer, gateway, work(20000), "/models/m")
         wait_until(lambda: under_way(gateway) == 1, 10)
         gateway.signal(signal.SIGTERM)
         answer = asked.result()

@@ -1,7 +1,7 @@
 """Tokens into the pieces of text that are told: whole characters, and nothing of a text at which the answer ends.
 
 For engines that hand out tokens. Decoding everything again for each token would cost more than the model; a window
-of the last few is decoded instead, and what it has more than before is new (vLLM and text-generation-inference do so).
+of the last few is decoded instead, and what it has more than before is new (as in vLLM).
 """
 
 import json

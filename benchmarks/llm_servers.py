@@ -99,7 +99,7 @@ def gemma(folder: Path) -> Path:
 
 
 def deploy_llama(there: Platform, model: Path) -> None:
-    there.yard.models.import_(model, LLAMA, licence="gemma")
+    there.yard.models.import_(model, LLAMA, licence="gemma", engine="llama_cpp")
     there.yard.deploy(LLAMA, LLAMA, timeout=180)
 
 

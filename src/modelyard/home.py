@@ -122,3 +122,8 @@ class Home:
     @property
     def gateway_snapshot(self) -> Path:
         return self.state / "snapshot.json"
+
+    @property
+    def gateway_usage(self) -> Path:
+        """What the gateway has counted and control has not heard yet."""
+        return self.state / "usage.json"

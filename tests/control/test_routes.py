@@ -32,6 +32,7 @@ TOKEN = {
     ("GET", "/internal/snapshots"),
     ("POST", "/internal/activity"),
     ("POST", "/internal/wake"),
+    ("POST", "/internal/usage"),
     ("POST", "/internal/runs/{run}/events"),
 }
 ADMIN = {

@@ -5,7 +5,7 @@ import signal
 import socket
 
 from modelyard.errors import ModelyardError
-from modelyard.gateway import snapshot
+from modelyard.gateway import reporting, snapshot
 from modelyard.gateway.activity import Attendant
 from modelyard.gateway.app import Gateway
 from modelyard.gateway.deployments import Deployments
@@ -13,7 +13,9 @@ from modelyard.gateway.fleet import Fleet
 from modelyard.gateway.http import Connections
 from modelyard.gateway.limits import Limits
 from modelyard.gateway.passing import Passing
+from modelyard.gateway.reporting import Reporter
 from modelyard.gateway.snapshot import Follower
+from modelyard.gateway.usage import Ledger
 from modelyard.home import Home
 
 _BACKLOG = 2048
@@ -46,13 +48,18 @@ async def serve(listener: socket.socket, control_url: str, token: str, home: Hom
         loop.add_signal_handler(number, stopped.set)
     fleet = Fleet()
     fleet.start()
+    ledger = Ledger()
+    if (counted := reporting.load(home.gateway_usage)) is not None:
+        ledger.resume(counted)
     deployments = Deployments(fleet)
     attendant = Attendant(control_url, token, deployments)
-    gateway = Gateway(deployments, limits, Passing(control_url, limits), wake=attendant.wake)
+    gateway = Gateway(deployments, limits, Passing(control_url, limits), ledger, attendant.wake)
     kept = snapshot.load(home.gateway_snapshot)
     if kept is not None:
         gateway.update(kept)
     follower = loop.create_task(Follower(control_url, token, home.gateway_snapshot, gateway.update).run())
+    reporter = Reporter(control_url, token, ledger, home.gateway_usage)
+    reports = loop.create_task(reporter.run())
     attending = loop.create_task(attendant.run())
     connections = Connections(gateway, limits)
     server = await loop.create_server(connections.accept, sock=listener, backlog=_BACKLOG)
@@ -61,4 +68,6 @@ async def serve(listener: socket.socket, control_url: str, token: str, home: Hom
     follower.cancel()
     attending.cancel()
     await connections.drain(limits.drain_seconds)
+    reports.cancel()
+    await reporter.finish()
     await fleet.stop()

@@ -1,41 +1,49 @@
 """What each key has used, by model and day, and the budgets that bound it.
 
-Counts are told to control every second as totals since this process began, so that telling twice changes nothing;
+Counts are told to control every second (gateway.reporting) as totals since this process began, so that telling
+twice changes nothing. What control has not heard, and what keys with a budget have used today, is kept on disk too:
 what a crash of this process can lose is what it counted in its last second.
 """
 
-import secrets
 import time
 from collections.abc import Callable
-from typing import Final
+
+from msgspec import Struct
 
 from modelyard.errors import BudgetSpent
+from modelyard.gateway.tally import Ended, Tally
 from modelyard.types.generation import Usage
 from modelyard.types.route import KeyGrant
-from modelyard.types.usage import UsageReport, UsageRow
+from modelyard.types.usage import UsageHeard, UsageReport, day_of
 
-_DAY: Final = 86_400
-_MOST_KEPT: Final = 100_000
 
-Key = tuple[str, str, str, int]
-"""Tenant, key, model, day."""
+class Kept(Struct, frozen=True, kw_only=True):
+    """What the next process of this gateway needs to know: what control has not heard, source by source, and the
+    tokens that keys with a budget have used on `day`, by whomever they were counted."""
+
+    sources: tuple[UsageReport, ...]
+    day: int
+    used: dict[str, int]
 
 
 class Ledger:
     """`now` is the wall clock in seconds: days are UTC's."""
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
-        self.source = f"gw-{secrets.token_hex(8)}"
         self._now = now
-        self._totals: dict[Key, UsageRow] = {}
-        self._dirty: set[Key] = set()
-        self._before: dict[tuple[str, int], int] = {}  # key, day -> used when this process first saw it
-        self._own: dict[tuple[str, int], int] = {}
+        self._tally = Tally()
+        self._ended: list[Ended] = []
+        self._own: dict[tuple[str, int], int] = {}  # key, day -> tokens that the tally counts
+        self._told: dict[tuple[str, int], int] = {}  # those of them that control has
+        self._others: dict[tuple[str, int], int] = {}  # what control has from elsewhere, as far as is known
+        self._bounded: set[str] = set()
         self._reserved: dict[str, int] = {}
+        self._today = 0
 
     def reserve(self, grant: KeyGrant, tokens: int) -> "Reservation":
         """Room in the key's budget for what a request may use. Raises BudgetSpent."""
         if grant.budget is not None:
+            self._bounded.add(grant.id)
             left = grant.budget - self.used(grant) - self._reserved.get(grant.id, 0)
             if left <= 0 or tokens > left:
                 raise BudgetSpent(
@@ -53,50 +61,94 @@ class Ledger:
         else:
             self._reserved.pop(grant.id, None)
 
+    def reserved(self, grant: KeyGrant) -> int:
+        return self._reserved.get(grant.id, 0)
+
     def used(self, grant: KeyGrant) -> int:
-        """Tokens of today. What control knows holds what it was told from here."""
-        key = grant.id, self._day()
-        before = self._before.setdefault(key, grant.used)
-        return max(grant.used, before + self._own.get(key, 0))
+        """Tokens of today. What control says may hold what it was told from here, and may be of yesterday."""
+        key = grant.id, day_of(self._now())
+        own = self._own.get(key, 0)
+        if grant.day == key[1]:
+            self._learn(key, grant.used - own)
+        return self._others.get(key, 0) + own
 
     def add(self, grant: KeyGrant, model: str, usage: Usage, *, requests: int = 1) -> None:
-        day = self._day()
-        key = grant.tenant, grant.id, model, day
-        row = self._totals.get(key) or UsageRow(tenant=grant.tenant, key=grant.id, model=model, day=day)
-        self._totals[key] = UsageRow(
-            tenant=row.tenant,
-            key=row.key,
-            model=row.model,
-            day=row.day,
-            requests=row.requests + requests,
-            prompt=row.prompt + usage.prompt,
-            cached=row.cached + usage.cached,
-            completion=row.completion + usage.completion,
-        )
-        self._dirty.add(key)
-        self._before.setdefault((grant.id, day), grant.used)
-        self._own[grant.id, day] = self._own.get((grant.id, day), 0) + usage.prompt + usage.completion
+        day = day_of(self._now())
+        if day < self._tally.promised:  # the clock went back: another source may say what this one may not
+            self._begin_anew()
+        self._tally.add((grant.tenant, grant.id, model, day), usage, requests)
+        key = grant.id, day
+        self._own[key] = self._own.get(key, 0) + usage.prompt + usage.completion
 
     def report(self) -> UsageReport | None:
         """What has changed since `reported` was last called; None where nothing has."""
-        if not self._dirty:
-            return None
-        return UsageReport(source=self.source, rows=tuple(self._totals[key] for key in sorted(self._dirty)))
+        sources: tuple[Ended | Tally, ...] = (*self._ended, self._tally)
+        waiting = (source.report() for source in sources)
+        return next((report for report in waiting if report is not None), None)
 
-    def reported(self, report: UsageReport) -> None:
-        """Control has it. Days that are over need not be kept."""
-        for row in report.rows:
-            key = row.tenant, row.key, row.model, row.day
-            if self._totals.get(key) == row:
-                self._dirty.discard(key)
-        today = self._day()
-        if len(self._totals) > _MOST_KEPT:
-            self._totals = {k: v for k, v in self._totals.items() if k[3] >= today - 1 or k in self._dirty}
-        self._before = {k: v for k, v in self._before.items() if k[1] >= today}
-        self._own = {k: v for k, v in self._own.items() if k[1] >= today}
+    def reported(self, report: UsageReport, heard: UsageHeard) -> None:
+        """Control has it."""
+        if report.source != self._tally.source:
+            for source in self._ended:
+                if source.source == report.source:
+                    source.heard(report.rows)
+        else:
+            for key, tokens in self._tally.heard(report.rows).items():
+                self._told[key] = self._told.get(key, 0) + tokens
+        for name, used in heard.used.items():
+            key = name, heard.day
+            self._learn(key, used - self._told.get(key, 0))
+        self._forget(day_of(self._now()))
 
-    def _day(self) -> int:
-        return int(self._now() // _DAY)
+    def promises(self) -> list[UsageReport]:
+        """What control may be told for good, once `kept` is on disk: what is there must not be said again later."""
+        ended = [promise for source in self._ended if (promise := source.settle()) is not None]
+        own = self._tally.settle(day_of(self._now()))
+        return ended if own is None else [*ended, own]
+
+    def promised(self, promise: UsageReport) -> None:
+        """Control has it."""
+        if promise.source == self._tally.source:
+            self._tally.settled(promise.settled)
+        else:
+            self._ended = [source for source in self._ended if source.source != promise.source]
+
+    def kept(self) -> Kept:
+        day = day_of(self._now())
+        sources = [UsageReport(source=source.source, rows=source.rows) for source in self._ended]
+        own = UsageReport(source=self._tally.source, rows=self._tally.rows())
+        used = {
+            name: self._others.get((name, day), 0) + self._own.get((name, day), 0) for name in self._bounded
+        }
+        return Kept(sources=(*sources, own), day=day, used={k: v for k, v in sorted(used.items()) if v})
+
+    def resume(self, kept: Kept) -> None:
+        """Go on where a process before this one ended."""
+        self._ended += [Ended(report.source, report.rows) for report in kept.sources]
+        for name, used in kept.used.items():
+            self._bounded.add(name)
+            self._learn((name, kept.day), used)
+
+    def _learn(self, key: tuple[str, int], tokens: int) -> None:
+        """Others have told control of at least so many."""
+        if tokens > self._others.get(key, 0):
+            self._others[key] = tokens
+
+    def _begin_anew(self) -> None:
+        self._ended.append(Ended(self._tally.source, self._tally.rows()))
+        self._tally = Tally()
+        for key, tokens in self._own.items():
+            self._others[key] = self._others.get(key, 0) + tokens
+        self._own, self._told = {}, {}
+
+    def _forget(self, today: int) -> None:
+        """Of days that are over only the tally knows, as long as control has to hear of them."""
+        if today == self._today:
+            return
+        self._today = today
+        for table in (self._own, self._told, self._others):
+            for key in [key for key in table if key[1] < today - 1]:
+                del table[key]
 
 
 class Reservation:

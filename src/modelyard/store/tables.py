@@ -45,7 +45,8 @@ class Tenant(Base):
 
 
 class Key(Owned, Base):
-    """An API key: its HMAC, never the key. `last4` is what lists show of it."""
+    """An API key: its HMAC, never the key. `last4` is what lists show of it; `budget`: tokens that it may use in a
+    day, None: as many as it likes."""
 
     __tablename__ = "keys"
 
@@ -57,6 +58,7 @@ class Key(Owned, Base):
     created_at: Mapped[float]
     expires_at: Mapped[float | None]
     revoked_at: Mapped[float | None]
+    budget: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class Upload(Owned, Base):

@@ -4,7 +4,6 @@ from typing import Literal
 
 from msgspec import Struct
 
-
 Priority = Literal["live", "batch"]
 
 
@@ -12,7 +11,8 @@ class KeyGrant(Struct, frozen=True, kw_only=True):
     """What a key may do. `scopes`: "admin" (everything), "track" (experiments and runs of clients, fine-tuning jobs
     among them), "predict" (files and batches too), "metrics". `expires_at`: seconds since the epoch, or None.
     `priority`: what is "batch" waits for what is "live".
-    `budget`: tokens of a day (UTC) that it may use, `used` of them already, when the snapshot was taken."""
+    `budget`: tokens of a day (UTC) that it may use, `used` of them already on `day` (counted from 1970-01-01), when
+    the snapshot was taken."""
 
     id: str
     tenant: str
@@ -21,6 +21,7 @@ class KeyGrant(Struct, frozen=True, kw_only=True):
     priority: Priority = "live"
     budget: int | None = None
     used: int = 0
+    day: int = 0
 
 
 class Serving(Struct, frozen=True, kw_only=True):

@@ -1,4 +1,5 @@
-"""What has to be forgotten: uploads of yesterday, old idempotency keys, blobs that nothing refers to."""
+"""What has to be forgotten: uploads of yesterday, old idempotency keys, blobs that nothing refers to; and
+what is put together once it is old: usage."""
 
 import logging
 from typing import Final
@@ -11,6 +12,7 @@ from modelyard.control.services import (
     run_folders,
     upload_parts,
     uploads,
+    usage,
 )
 from modelyard.store.garbage import collect_garbage
 
@@ -32,6 +34,7 @@ class Housekeeping:
         idempotency.forget_old(self._platform)
         run_folders.clear_ended(self._platform)
         environments.collect(self._platform)
+        usage.fold_old(self._platform)
         platform = self._platform
         collected = collect_garbage(platform.database, platform.blobs, platform.home, grace=_GRACE)
         _log.info("collected %s", collected)

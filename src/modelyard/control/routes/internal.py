@@ -1,4 +1,5 @@
-"""What our own processes ask: the gateway for snapshots, runs to be heard. Each shows a token of its own."""
+"""What our own processes ask: the gateway for snapshots, and to be heard of usage; runs to be heard. Each shows a
+token of its own."""
 
 import asyncio
 import hmac
@@ -13,16 +14,18 @@ from starlette.concurrency import run_in_threadpool
 from modelyard.cluster.secret import gateway_token
 from modelyard.control.platform import Platform
 from modelyard.control.routes.request import Here
-from modelyard.control.services import run_events, sleeping, snapshots
+from modelyard.control.services import run_events, sleeping, snapshots, usage
 from modelyard.errors import InvalidInput, Unauthorized
 from modelyard.types.activity import ActivityReport, Wake
 from modelyard.types.run import RunEvents
+from modelyard.types.usage import UsageReport
 
 router = APIRouter(prefix="/internal", include_in_schema=False)
 _HEARTBEAT: Final = 5.0  # seconds between two lines, at most
 _events = msgspec.json.Decoder(RunEvents)
 _activity = msgspec.json.Decoder(ActivityReport)
 _wake = msgspec.json.Decoder(Wake)
+_usage = msgspec.json.Decoder(UsageReport)
 T = TypeVar("T")
 
 
@@ -31,6 +34,15 @@ async def stream_snapshots(request: Request, platform: Here) -> StreamingRespons
     """One Snapshot a line, now and at each change; an empty line where nothing changed for 5 s."""
     _check_gateway(request, platform)
     return StreamingResponse(_lines(platform), media_type="application/x-ndjson")
+
+
+@router.post("/usage")
+async def usage_report(request: Request, platform: Here) -> Response:
+    """A UsageReport; a UsageHeard."""
+    _check_gateway(request, platform)
+    report = _decoded(_usage, await request.body(), "a report of usage")
+    heard = await run_in_threadpool(usage.receive, platform, report)
+    return Response(msgspec.json.encode(heard), media_type="application/json")
 
 
 @router.post("/activity")

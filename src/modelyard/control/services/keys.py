@@ -13,8 +13,10 @@ from modelyard.control.services.names import known_id
 from modelyard.control.services.pages import Page, PageRequest, fetch, page_of
 from modelyard.errors import Conflict, InvalidInput, NotFound, Unauthorized
 from modelyard.store.tables import Key
+from modelyard.store.usage import used_on
 from modelyard.types.ids import new_id
 from modelyard.types.route import KeyGrant
+from modelyard.types.usage import day_of
 
 SCOPES: Final = ("admin", "track", "predict", "metrics")
 _PREFIX: Final = "yard_"
@@ -113,7 +115,8 @@ def grants(platform: Platform, session: Session) -> dict[str, KeyGrant]:
     now = platform.now()
     unexpired = or_(Key.expires_at.is_(None), Key.expires_at > now)
     rows = session.scalars(select(Key).where(Key.revoked_at.is_(None), unexpired).order_by(Key.id))
-    return {row.hash: _grant(row) for row in rows}
+    used = used_on(session, day_of(now), select(Key.id).where(Key.budget.is_not(None)))
+    return {row.hash: _grant(row, day_of(now), used.get(row.id, 0)) for row in rows}
 
 
 def _check(name: str, scopes: list[str], expires_in: float | None) -> None:
@@ -146,8 +149,16 @@ def _get(session: Session, tenant: str, key_id: str) -> Key:
     return row
 
 
-def _grant(row: Key) -> KeyGrant:
-    return KeyGrant(id=row.id, tenant=row.tenant, scopes=tuple(row.scopes), expires_at=row.expires_at)
+def _grant(row: Key, day: int = 0, used: int = 0) -> KeyGrant:
+    return KeyGrant(
+        id=row.id,
+        tenant=row.tenant,
+        scopes=tuple(row.scopes),
+        expires_at=row.expires_at,
+        budget=row.budget,
+        used=used,
+        day=day if row.budget is not None else 0,
+    )
 
 
 def _view(row: Key, key: str | None = None) -> KeyView:

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from modelyard.store import imports, openai, registry, tracking, work  # noqa: F401  (their tables join it)
+from modelyard.store import imports, openai, registry, tracking, usage, work  # noqa: F401  (their tables join it)
 from modelyard.store.tables import Base
 
 context.configure(

@@ -48,7 +48,7 @@ def main() -> int:
         weights = Path(scratch) / "gemma.gguf"
         assemble(weights)
         with platform(Home(Path(scratch) / "home")) as yard:
-            yard.client.models.import_(str(weights), "gemma")
+            yard.client.models.import_(str(weights), "gemma", engine="llama_cpp")
             yard.client.deploy("gemma", "gemma", serving=SERVING, timeout=PATIENCE)
             for _ in range(options.settle):
                 cycle(yard)

@@ -21,7 +21,7 @@ def gemma(stocked: Stocked, tmp_path_factory) -> Stocked:
 
     path = tmp_path_factory.mktemp("gguf") / "gemma.gguf"
     assemble(str(path))
-    stocked.client.models.import_(path, "gemma")
+    stocked.client.models.import_(path, "gemma", engine="llama_cpp")
     stocked.client.deploy("gemma", "gemma", replicas=1, serving={"slots": 4, "context": 1024})
     return stocked
 

@@ -112,7 +112,7 @@ def test_folders_are_imported(stocked: Stocked, tmp_path: Path) -> None:
     small = {"vocab_size": 800, "n_embd": 32, "n_layer": 1, "n_head": 2, "bos_token_id": 2, "eos_token_id": 3}
     text_models.seeded("GPT2LMHeadModel", transformers.GPT2Config(**small)).save_pretrained(tmp_path / "gpt")
     text_models.tokenizer().save_pretrained(tmp_path / "gpt")
-    run = stocked.client.models.import_(tmp_path / "gpt", "gpt")
+    run = stocked.client.models.import_(tmp_path / "gpt", "gpt", engine="transformers")
     assert run.summary["task"] == "text-generation"
     stocked.client.deploy("gpt", "gpt", replicas=1)
     answer = client(stocked, "gpt").text_generation("the state of", max_new_tokens=4)

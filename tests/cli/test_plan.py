@@ -88,7 +88,9 @@ def test_a_name_that_nobody_knows(
 def test_a_model_of_the_platform_is_planned_by_its_own_files(stocked: Stocked, tmp_path: Path) -> None:
     """Its weights are as large as its file; of a table's model, no shape is known."""
     write_causal(tmp_path / "small")
-    stocked.yard("models", "import", str(tmp_path / "small"), "--name", "small-gpt")
+    stocked.yard(
+        "models", "import", str(tmp_path / "small"), "--name", "small-gpt", "--engine", "transformers"
+    )
     said = stocked.json("plan", "small-gpt", "--hardware", "rtx4090", "--context", "64")
     shape = said["request"]["shape"]
     assert (shape["name"], shape["layers"], shape["kv_heads"], shape["head_dim"]) == ("small-gpt:1", 2, 1, 8)

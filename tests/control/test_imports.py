@@ -14,7 +14,7 @@ import pytest
 
 import brought_models
 import small_package
-from bare_platform import Bare, refusal
+from bare_platform import Bare
 from hub_server import COMMIT, HubServer
 from modelyard.client.upload import IN_PARTS
 from modelyard.cluster.connection import Connection
@@ -122,21 +122,21 @@ def test_a_folder_of_large_files_goes_file_by_file(
     run = bare.client.models.import_(folder)
     assert sorted(run.raw["params"]["sources"]) == ["config.json", "model.safetensors", "sub/modeling.py"]
     files = bare.http.get("/models/weights/versions/1").json()["files"]
-    assert sorted(files) == ["config.json", "model.json", "model.safetensors"]
-    assert files["model.safetensors"]["sha256"] == run.raw["params"]["digests"]["model.safetensors"]
+    assert sorted(files) == ["huggingface/config.json", "huggingface/model.safetensors", "model.json"]
+    digest = files["huggingface/model.safetensors"]["sha256"]
+    assert digest == run.raw["params"]["digests"]["model.safetensors"]
 
 
-def test_gguf_is_kept_and_says_why_it_is_not_deployed(bare: Bare, tmp_path: Path) -> None:
+def test_gguf_that_no_engine_opens_is_kept(bare: Bare, tmp_path: Path) -> None:
     (tmp_path / "llama.gguf").write_bytes(brought_models.gguf())
     said = bare.yard("models", "import", str(tmp_path / "llama.gguf"))
-    assert "cannot be deployed" in said
+    assert "it stays with llama_cpp" in " ".join(said.split())
     version = bare.http.get("/models/llama/versions/1").json()
     assert (version["formats"], version["manifest"]["task"]) == (["gguf"], "text-generation")
-    refused = bare.http.post("/deployments", json={"name": "llama", "model": "llama"})
-    assert refusal(refused) == (422, "format_not_allowed")
-    assert "cannot be deployed yet" in refused.text
     blob = bare.http.get("/models/llama/versions/1/files/llama.gguf").content
     assert blob == brought_models.gguf()
+    with pytest.raises(ModelyardError, match="engine"):
+        bare.client.models.import_(tmp_path / "llama.gguf", "llama", engine="transformers")
 
 
 def test_a_large_file_goes_on_after_kill_9_of_control(bare: Bare, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def bare(tmp_path: Path, weights: Path) -> Iterator[Bare]:
     with Bare(tmp_path / "home") as bare:
         bare.yard("down")
         bare.yard("up", "--detach", "--model-memory", "700M")
-        bare.yard("models", "import", str(weights), "--name", "gemma")
+        bare.yard("models", "import", str(weights), "--name", "gemma", "--engine", "llama_cpp")
         yield bare
 
 

@@ -129,6 +129,13 @@ def import_(
         str | None,
         typer.Option(help="probabilities, logits, probability, logit, label, value.", show_default=False),
     ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help="Language models: llama_cpp, openvino, transformers; the fastest here otherwise.",
+            show_default=False,
+        ),
+    ] = None,
     licence: Annotated[str | None, typer.Option(help="As apache-2.0.", show_default=False)] = None,
     no_wait: NoWait = False,
     as_json: Json = False,
@@ -144,6 +151,7 @@ def import_(
         layout=layout,
         columns=_list(columns),
         answers=answers,
+        engine=engine,
         licence=licence,
     )
     with watching(as_json) as watcher:

@@ -34,6 +34,7 @@ class ImportOptions:
     layout     images: NHWC, NCHW, NHW or flat
     columns    tables: what a matrix's columns are called, in order
     answers    what its output is: probabilities, logits, probability, logit, label or value
+    engine     language models: llama_cpp, openvino or transformers; measured on the platform's machine otherwise
     licence    as "apache-2.0"
     """
 
@@ -45,6 +46,7 @@ class ImportOptions:
     layout: str | None = None
     columns: tuple[str, ...] | None = None
     answers: str | None = None
+    engine: str | None = None
     licence: str | None = None
 
     def to_dict(self) -> dict[str, Any]:

@@ -28,6 +28,7 @@ class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     columns    tables: names of the columns that a matrix is made of, in order
     answers    what the model's output is, where its values do not say
     free_axes  PyTorch: input -> axes besides the first one that may have any length
+    engine     language models: what serves them; "auto" measures on this machine
     """
 
     task: str | None = None
@@ -39,6 +40,7 @@ class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     columns: tuple[str, ...] = ()
     answers: Answers | None = None
     free_axes: dict[str, tuple[Annotated[int, msgspec.Meta(ge=1)], ...]] = {}
+    engine: Literal["auto", "llama_cpp", "openvino", "transformers"] = "auto"
     licence: str = "unspecified"
 
 

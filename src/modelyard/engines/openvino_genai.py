@@ -2,7 +2,9 @@
 
 The pipeline runs in a worker process (`engines.openvino_worker`); here are tokenising, text and the event loop.
 Arithmetic is float32 (INFERENCE_PRECISION_HINT): OpenVINO's own choice on processors with bfloat16 is that, and was
-no faster with weights of 8 bits. Keys and values are kept in 8 bits, OpenVINO's default on a CPU.
+no faster with weights of 8 bits. Where activations meet such weights they are quantized to 8 bits in groups of 16,
+and keys and values are kept in 8 bits, OpenVINO's default on a CPU. Gemma 3 270M's log probabilities of 80 first
+tokens were 0.07 from float32's in the mean, and 0.24 at most.
 
 What GenAI does not give: alternatives to a token (its own log probability alone) and logit_bias. It compiles a
 constraint's grammar between two steps of everyone, so that each is tried in a process apart before

@@ -32,6 +32,9 @@ from modelyard.engines.prefixes import Prefixes
 
 _BATCHED: Final = 256
 """Most tokens of a step: a prompt that is longer is computed in parts, and others go on between them."""
+_GROUP: Final = 16
+"""Numbers of an activation with a scale of their own, where it meets weights of 8 bits. OpenVINO's 32 are a fifth
+faster and twice as far from float32 at worst; none at all halves the tokens of many streams."""
 _FAILURES: Final = 3  # steps that fail one after another: the engine is broken
 
 
@@ -64,6 +67,13 @@ class Worker:
     @property
     def busy(self) -> bool:
         return bool(self._running)
+
+    def stop(self) -> None:
+        """Let go of all that runs."""
+        for one in self._running.values():
+            one.handle.cancel()
+        self._running.clear()
+        self._clear()
 
     def take(self, asked: Asked) -> None:
         if isinstance(asked, Start):
@@ -174,6 +184,13 @@ def main() -> None:
         write_whole(out, pack(Refused(id=None, reason=str(error))))
         return
     worker.say(Ready())
+    try:
+        _work(worker, asking)
+    except (Ended, BrokenPipeError):
+        worker.stop()
+
+
+def _work(worker: Worker, asking: "_Asking") -> None:
     while True:
         for asked in asking.messages(wait=not worker.busy):
             worker.take(asked)
@@ -208,7 +225,10 @@ def _open(opened: Open, out: int) -> Worker:
     scheduler.num_kv_blocks = opened.blocks
     scheduler.max_num_batched_tokens = _BATCHED
     scheduler.enable_prefix_caching = True
-    properties: dict[str, Any] = {"INFERENCE_PRECISION_HINT": opened.precision}
+    properties: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": opened.precision,
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": _GROUP,
+    }
     if opened.threads:
         properties["INFERENCE_NUM_THREADS"] = opened.threads
     tokenizer = genai.Tokenizer(opened.folder)
@@ -219,5 +239,5 @@ def _open(opened: Open, out: int) -> Worker:
 if __name__ == "__main__":
     try:
         main()
-    except (Ended, BrokenPipeError):
+    except Ended:  # before the model was open
         sys.exit(0)

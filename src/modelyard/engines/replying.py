@@ -49,10 +49,11 @@ async def replay(generator: Generator, folder: Path, manifest: Manifest) -> None
     if isinstance(golden, Replies):
         for expected in replies.read(folder, golden):
             (found,) = await replies_of(generator, (expected.prompt,))
-            _compare(expected, found, golden.tolerance)
+            compare(expected, found, golden.tolerance)
 
 
-def _compare(expected: Reply, found: Reply, tolerance: float) -> None:
+def compare(expected: Reply, found: Reply, tolerance: float) -> None:
+    """Raises ParityMismatch for another first token, or a log probability of it that is further away."""
     if not expected.tokens:
         return
     same = bool(found.tokens) and found.tokens[0] == expected.tokens[0]

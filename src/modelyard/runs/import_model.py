@@ -20,7 +20,7 @@ from modelyard.conversion.contract import Options
 from modelyard.errors import InvalidInput, ModelyardError, NotFound, TooLarge, from_dict
 from modelyard.files import link_or_copy, remove_tree, write_atomic
 from modelyard.packages.card import licence_of
-from modelyard.runs import bundles, hub, keeping
+from modelyard.runs import bundles, fastest, hub, keeping
 from modelyard.runs.bundles import inspect_package
 from modelyard.runs.context import RunContext
 from modelyard.runs.converting import PACKAGE_NAME, RESULT_NAME, Result, Spec
@@ -132,7 +132,7 @@ class _Import:
 
     def _make(self, model: Path, found: Inspection) -> Manifest:
         if keeping.at_once(found):
-            return self._keep(model, found, None)
+            return self._with_engine(self._keep(model, found, None))
         try:
             return self._convert(model, found)
         except ModelyardError as error:
@@ -153,6 +153,19 @@ class _Import:
             known=known,
         )
         return keeping.keep(model, found, self._context.outputs / PACKAGE_NAME, said)
+
+    def _with_engine(self, manifest: Manifest) -> Manifest:
+        """Of a language model: served by the engine that was said, or by the fastest here."""
+        if manifest.refusal is not msgspec.UNSET or not set(fastest.OWN) & manifest.formats.keys():
+            return manifest
+        choice = fastest.Choice(
+            context=self._context,
+            package=self._context.outputs / PACKAGE_NAME,
+            work=self._work / "engines",
+            engine=self._params.options.engine,
+            say=self._say,
+        )
+        return choice.make(manifest)
 
     def _hashed(self, model: Path) -> Iterator[tuple[str, FileEntry]]:
         """Files that are uploads themselves, whose digests are known."""

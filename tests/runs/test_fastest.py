@@ -13,6 +13,7 @@ pytest.importorskip("openvino_genai")
 pytest.importorskip("gguf")
 
 
+from brought_models import write_onnx
 from modelyard import packages
 from modelyard.engines.generation import GeneratorOptions
 from modelyard.engines.replying import replay
@@ -66,13 +67,16 @@ def no_index(tmp_path, monkeypatch):
     only_from(tmp_path / "empty", monkeypatch)
 
 
-def test_what_was_said_is_not_measured(home, weights):
+def test_what_was_said_is_not_measured(home, weights, tmp_path):
     made = context(home, weights, "said", engine="llama_cpp")
     outcome = import_model.run(made)
     assert outcome.summary["served_as"] == ["gguf"]
     assert not any("tokens/s" in why for why in outcome.summary["why"])
     with pytest.raises(InvalidInput, match="does not open"):
         import_model.run(context(home, weights, "not", engine="transformers"))
+    write_onnx(tmp_path / "model.onnx")
+    with pytest.raises(InvalidInput, match="language models alone"):
+        import_model.run(context(home, tmp_path / "model.onnx", "onnx", engine="openvino"))
 
 
 def test_without_the_conversions_environment_the_files_own_engine_serves(

@@ -19,6 +19,7 @@ from modelyard import packages
 from modelyard.conversion.contract import Options
 from modelyard.errors import InvalidInput, ModelyardError, NotFound, TooLarge, from_dict
 from modelyard.files import link_or_copy, remove_tree, write_atomic
+from modelyard.packages import generators
 from modelyard.packages.card import licence_of
 from modelyard.runs import bundles, fastest, hub, keeping
 from modelyard.runs.bundles import inspect_package
@@ -131,6 +132,12 @@ class _Import:
         return clean
 
     def _make(self, model: Path, found: Inspection) -> Manifest:
+        if self._params.options.engine != "auto" and not generators.generates(found):
+            raise InvalidInput(
+                "an engine is chosen for language models alone",
+                came=self._params.options.engine,
+                allowed="auto",
+            )
         if keeping.at_once(found):
             return self._with_engine(self._keep(model, found, None))
         try:

@@ -81,7 +81,12 @@ ADMIN = {
     ("GET", "/api/v1/keys"),
     ("POST", "/api/v1/keys"),
     ("GET", "/api/v1/keys/{key}"),
+    ("PATCH", "/api/v1/keys/{key}"),
     ("DELETE", "/api/v1/keys/{key}"),
+    ("GET", "/api/v1/usage"),
+    ("GET", "/api/v1/tenants"),
+    ("POST", "/api/v1/tenants"),
+    ("DELETE", "/api/v1/tenants/{name}"),
 }
 
 
@@ -263,6 +268,18 @@ def test_a_body_that_is_no_json(api: Api, body: bytes) -> None:
         ("keys", {"name": "a", "scopes": ["root"]}),
         ("keys", {"name": "a", "tenant": "other"}),
         ("keys", {"name": "a", "expires_in": -1}),
+        ("keys", {"name": "a", "budget": 0}),
+        ("keys", {"name": "a", "budget": -1}),
+        ("keys", {"name": "a", "budget": 10**16}),
+        ("keys", {"name": "a", "budget": "5"}),
+        ("keys", {"name": "a", "budget": 1.5}),
+        ("keys", {"name": "a", "budget": True}),
+        ("keys?tenant=default", {"name": "a", "tenant": "other"}),
+        ("tenants", {}),
+        ("tenants", {"name": ""}),
+        ("tenants", {"name": "A"}),
+        ("tenants", {"name": "../a"}),
+        ("tenants", {"name": "a", "id": "b"}),
         ("datasets", {"name": "a"}),
         ("datasets", {"name": "a", "builtin": "digits", "options": {"builtin": "wine"}}),
     ],
@@ -276,7 +293,7 @@ def test_a_body_with_what_does_not_belong_there(api: Api, path: str, body: objec
     "query", ["limit=0", "limit=-1", "limit=501", "limit=1000000000", "limit=x", "limit=1.5", "cursor=x", "cursor=",
               "cursor=" + "a" * 401],
 )  # fmt: skip
-@pytest.mark.parametrize("noun", ["runs", "datasets", "models", "deployments", "keys"])
+@pytest.mark.parametrize("noun", ["runs", "datasets", "models", "deployments", "keys", "tenants", "usage"])
 def test_a_page_that_is_none(api: Api, noun: str, query: str) -> None:
     response = api.ask("GET", f"/api/v1/{noun}?{query}")
     assert (response.status_code, error(response)) == (400, "invalid_input")

@@ -1,12 +1,17 @@
 """Usage as it is kept, on each kind of database."""
 
 from collections import defaultdict
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, func, select
 
+from modelyard.control.services import usage
+from modelyard.control.services.pages import PageRequest
+from modelyard.control.services.usage import UsageAsked
 from modelyard.store.database import Database, open_database
 from modelyard.store.tables import Tenant
 from modelyard.store.usage import FOLDED, UsageCount, fold, record, used_on
@@ -92,6 +97,23 @@ def test_many_places_are_folded_step_by_step(database: Database) -> None:
     assert [folded(database, 6) for _ in range(3)] == [1000, 500, 0]
     with database.read() as session:
         assert session.scalar(select(func.sum(UsageCount.prompt))) == sum(range(1500))
+
+
+@pytest.mark.parametrize("group", ["key,model,day", "day", "day,key", "model,day,key"])
+def test_lists_page_alike_on_every_database(database: Database, group: str) -> None:
+    """The services' own query: it compares tuples, and sums."""
+    rows = [row(key, model, day, prompt=day) for key in "kl" for model in "mn" for day in (1, 2, 10)]
+    tell(database, report(*rows), report(*rows, source="b"))
+    platform: Any = SimpleNamespace(database=database)
+    found, cursor = [], None
+    while cursor is not None or not found:
+        page = usage.list_usage(
+            platform, "default", UsageAsked(group=group), PageRequest(limit=5, cursor=cursor, secret=b"x")
+        )
+        found, cursor = found + page.items, page.next
+    places = [tuple(getattr(one, name) for name in group.split(",")) for one in found]
+    assert places == sorted(set(places))
+    assert sum(one.tokens for one in found) == 2 * 4 * 13
 
 
 @pytest.fixture(scope="module")

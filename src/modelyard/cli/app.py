@@ -24,8 +24,10 @@ from modelyard.cli import (
     runs,
     script,
     status,
+    tenants,
     train,
     up,
+    usage,
 )
 from modelyard.cli.output import print_error, print_failure
 from modelyard.errors import ModelyardError
@@ -39,10 +41,12 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for command in (up.up, down.down, status.status, doctor.doctor, train.train, script.run, evaluate.evaluate,
-                deployments.deploy, predict.predict, plan.plan, import_mlflow.import_mlflow):  # fmt: skip
+                deployments.deploy, predict.predict, plan.plan, usage.usage,
+                import_mlflow.import_mlflow):  # fmt: skip
     app.command()(command)
 for name, group in (("data", data.app), ("runs", runs.app), ("models", models.app),
-                    ("deployments", deployments.app), ("keys", keys.app), ("env", environments.app)):  # fmt: skip
+                    ("deployments", deployments.app), ("keys", keys.app), ("tenants", tenants.app),
+                    ("env", environments.app)):  # fmt: skip
     app.add_typer(group, name=name)
 
 

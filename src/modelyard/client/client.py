@@ -1,6 +1,7 @@
 """The platform from Python: the command line's nouns and verbs."""
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -16,7 +17,9 @@ from modelyard.client.recipe import Recipe, assemble
 from modelyard.client.runs import Run, Runs, Watch
 from modelyard.client.script import ScriptOptions, script_params
 from modelyard.client.settings import resolve
+from modelyard.client.tenants import Tenants
 from modelyard.client.transport import PATIENCE, Transport, error_of
+from modelyard.client.usage import GROUPS, Usage, read_usage
 from modelyard.errors import ModelyardError
 from modelyard.home import Home
 
@@ -50,6 +53,7 @@ class Client:
         self.models = Models(self)
         self.deployments = Deployments(self)
         self.keys = Keys(self)
+        self.tenants = Tenants(self)
         self.environments = Environments(self)
 
     def __repr__(self) -> str:
@@ -133,6 +137,23 @@ class Client:
         if response.status_code >= 400:
             raise error_of(response)
         return response.json()
+
+    def usage(
+        self,
+        *,
+        since: str | date | None = None,
+        until: str | date | None = None,
+        key: str | None = None,
+        model: str | None = None,
+        by: Sequence[str] = GROUPS,
+        tenant: str | None = None,
+    ) -> list[Usage]:
+        """Requests and tokens, summed by some of "key", "model", "day". `since` and `until` are days (UTC), both
+        included, as dates or "2026-01-31"; `key` is an id or a name; `tenant` is another one than the client's own,
+        for an admin of the first tenant."""
+        asked = {"key": key, "model": model, "group": ",".join(by), "tenant": tenant}
+        days = {name: str(day) for name, day in (("from", since), ("to", until)) if day is not None}
+        return read_usage(self, asked | days)
 
     @cached_property
     def gateway_url(self) -> str:

@@ -22,7 +22,9 @@ from modelyard.control.routes import (
     openai,
     runs,
     status,
+    tenants,
     uploads,
+    usage,
 )
 from modelyard.control.services.keys import authenticate
 from modelyard.version import __version__
@@ -40,6 +42,8 @@ _ROUTERS = tuple(
         deployments,
         environments,
         keys,
+        tenants,
+        usage,
         mlflow,
         openai,
         internal,

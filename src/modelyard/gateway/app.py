@@ -39,7 +39,7 @@ from modelyard.serving.flow import TooSlow
 from modelyard.serving.frames import Answer
 from modelyard.serving.link import Link, ReplicaLost
 from modelyard.types.generation import GENERATING, Usage
-from modelyard.types.route import KeyGrant, Snapshot
+from modelyard.types.route import DEFAULT_TENANT, KeyGrant, Snapshot
 
 Message = dict[str, Any]
 Headers = dict[bytes, bytes]
@@ -54,6 +54,7 @@ _RETRY_AFTER: Final = "1"
 _REACHING: Final = 0.5  # seconds that a request waits for a replica that is ready and not reached yet
 _STREAM: Final = b"text/event-stream"
 _BYTES_A_TOKEN: Final = 4
+_UNCOUNTED: Final = Usage()  # predictions have no tokens: they count as requests alone
 TOKENS_HEADER: Final = b"x-modelyard-tokens"
 """From a replica that runs batches: tokens that a request was. It goes no further."""
 
@@ -202,14 +203,16 @@ class Gateway:
         """By a replica that runs batches: embeddings."""
         reservation = self._ledger.reserve(grant, body.size // _BYTES_A_TOKEN)
         tokens = 0
-        await deployment.enter()
         try:
-            status, answered, answer = await self._forward(match, deployment, headers, body)
+            await deployment.enter()
+            try:
+                status, answered, answer = await self._forward(match, deployment, headers, body)
+            finally:
+                deployment.leave()
             tokens = _tokens_of(answered)
             await sent.begin(status, answered)
             await sent.give(answer)
         finally:
-            deployment.leave()
             reservation.settle(deployment.name, Usage(prompt=tokens))
 
     async def _predict(
@@ -225,6 +228,7 @@ class Gateway:
         self._in_flight += 1
         try:
             await bodies.read(receive, body, headers.get(b"content-encoding"))
+            self._ledger.add(grant, deployment.name, _UNCOUNTED)
             return await self._forward(match, deployment, headers, body)
         finally:
             body.release()
@@ -298,11 +302,14 @@ class Gateway:
             return Response(
                 200, b'{"status":"ok","ready":%s}' % str(self._deployments.ready).lower().encode()
             )
-        self._admit(headers, "metrics")
-        text_bytes = await metrics.render(
-            self._deployments, self._refused, self._in_flight, self._calls.answers
-        )
-        return Response(200, text_bytes, metrics.CONTENT_TYPE)
+        return await self._metrics(self._admit(headers, "metrics").tenant)
+
+    async def _metrics(self, tenant: str) -> Response:
+        """Of a tenant's own deployments; the first tenant sees all, and the gateway itself."""
+        first = tenant == DEFAULT_TENANT
+        shown = [d for d in self._deployments.all() if first or d.tenant == tenant]
+        counts = metrics.Counts(self._refused, self._in_flight, self._calls.answers) if first else None
+        return Response(200, await metrics.render(shown, counts), metrics.CONTENT_TYPE)
 
     def _generates(self, match: Match) -> bool:
         """Whether it may be for a model that generates: the body names the model, or the path one of these."""

@@ -1,12 +1,11 @@
 """Series of deployments whose models generate, under the names of vLLM's that dashboards read
-(https://docs.vllm.ai, "Production Metrics"), and what the gateway itself decides."""
+(https://docs.vllm.ai, "Production Metrics")."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Final
 
-from modelyard.gateway.answers import Answers
-from modelyard.gateway.deployments import Deployment, Deployments, Histogram
+from modelyard.gateway.deployments import Deployment, Histogram
 from modelyard.types.generation import GENERATING
 
 _HISTOGRAMS: Final = (
@@ -21,9 +20,9 @@ _TOKENS: Final = (
 )
 
 
-def render(deployments: Deployments, answers: Answers) -> list[str]:
+def render(deployments: Sequence[Deployment]) -> list[str]:
     """Lines of the exposition."""
-    there = [d for d in deployments.all() if d.task in GENERATING]
+    there = [d for d in deployments if d.task in GENERATING]
     meters = [(_labels(d, v.name), v.meter) for d in there for v in d.all_versions()]
     lines = _gauge(
         "vllm:num_requests_running", "Requests that have a slot.", ((d, d.lane.running) for d in there)
@@ -38,11 +37,6 @@ def render(deployments: Deployments, answers: Answers) -> list[str]:
         lines += _head(name, "histogram", text)
         for labels, meter in meters:
             lines += _histogram(name, labels, getattr(meter, field))
-    for name, text, value in (
-        ("modelyard_answers_from_cache_total", "Answers that were kept.", answers.hits),
-        ("modelyard_answers_joined_total", "Requests that read along with another.", answers.joined),
-    ):
-        lines += [*_head(name, "counter", text), f"{name} {value}"]
     return lines
 
 

@@ -1,13 +1,13 @@
 """GET /metrics: Prometheus text (exposition format 0.0.4) of what was counted anyway."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 from typing import Final, NamedTuple
 
 from modelyard.gateway import generation_metrics
 from modelyard.gateway.answers import Answers
-from modelyard.gateway.deployments import BUCKETS, Deployments, Meter
+from modelyard.gateway.deployments import BUCKETS, Deployment, Meter
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _ASK_SECONDS: Final = 0.5
@@ -23,32 +23,49 @@ class _Row(NamedTuple):
     outstanding: int
 
 
-async def render(
-    deployments: Deployments, refused: dict[str, int], in_flight: int, answers: Answers
-) -> bytes:
-    """All series. Replicas are asked for theirs, for half a second at most; one that is silent keeps its
-    last."""
+class Counts(NamedTuple):
+    """Of the whole gateway: requests refused by code, predictions under way, answers that were kept or shared."""
+
+    refused: dict[str, int]
+    in_flight: int
+    answers: Answers
+
+
+async def render(deployments: Sequence[Deployment], counts: Counts | None) -> bytes:
+    """The series of these deployments, and of the gateway where its counts are given. Replicas are asked for
+    theirs, for half a second at most; one that is silent keeps its last."""
     await _ask(deployments)
     rows = list(_rows(deployments))
     lines = _own(rows)
-    lines += _series("modelyard_requests_refused_total", "counter", "Answered with an error, by code.")
-    lines += [f'modelyard_requests_refused_total{{code="{code}"}} {n}' for code, n in sorted(refused.items())]
-    lines += _series("modelyard_requests_in_flight", "gauge", "Predictions under way.")
-    lines.append(f"modelyard_requests_in_flight {in_flight}")
+    lines += _gateway(counts) if counts is not None else []
     lines += _triton(rows)
-    lines += generation_metrics.render(deployments, answers)
+    lines += generation_metrics.render(deployments)
     return ("\n".join(lines) + "\n").encode()
 
 
-async def _ask(deployments: Deployments) -> None:
-    lines = [line for deployment in deployments.all() for line in deployment.lines]
+async def _ask(deployments: Sequence[Deployment]) -> None:
+    lines = [line for deployment in deployments for line in deployment.lines]
     asked = [line.link.count() for line in lines if line.link is not None and line.link.usable]
     if asked:
         await asyncio.wait(asked, timeout=_ASK_SECONDS)
 
 
-def _rows(deployments: Deployments) -> Iterable[_Row]:
-    for deployment in deployments.all():
+def _gateway(counts: Counts) -> list[str]:
+    name = "modelyard_requests_refused_total"
+    lines = _series(name, "counter", "Answered with an error, by code.")
+    lines += [f'{name}{{code="{code}"}} {n}' for code, n in sorted(counts.refused.items())]
+    lines += _series("modelyard_requests_in_flight", "gauge", "Predictions under way.")
+    lines.append(f"modelyard_requests_in_flight {counts.in_flight}")
+    for name, text, value in (
+        ("modelyard_answers_from_cache_total", "Answers that were kept.", counts.answers.hits),
+        ("modelyard_answers_joined_total", "Requests that read along with another.", counts.answers.joined),
+    ):
+        lines += [*_series(name, "counter", text), f"{name} {value}"]
+    return lines
+
+
+def _rows(deployments: Sequence[Deployment]) -> Iterable[_Row]:
+    for deployment in deployments:
         for version in deployment.all_versions():
             for line in version.lines:
                 version.meter.learn(line)

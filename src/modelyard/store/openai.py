@@ -29,15 +29,17 @@ class ApiFile(Owned, Base):
 
 
 class Batch(Owned, Base):
-    """Beside the row in `runs` that does the work: all that changes is there. `input_file` is an id of a file that
-    may be gone; the run keeps its bytes. `total` counts the input's lines. `output_seconds`: how long the files
-    that it makes are kept, or None for good."""
+    """Beside the row in `runs` that does the work: all that changes is there. `key_id` is the key that it was made
+    with, whose budget it uses and whose usage it is. `input_file` is an id of a file that may be gone; the run
+    keeps its bytes. `total` counts the input's lines. `output_seconds`: how long the files that it makes are kept,
+    or None for good."""
 
     __tablename__ = "batches"
     __table_args__ = (Index(None, "tenant", "id"),)
 
     id: Mapped[str] = mapped_column(primary_key=True)
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), index=True)
+    key_id: Mapped[str]
     input_file: Mapped[str]
     endpoint: Mapped[str]
     notes: Mapped[dict[str, Any]]

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, MetaData, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-DEFAULT_TENANT = "default"
+from modelyard.types.route import DEFAULT_TENANT as DEFAULT_TENANT
 
 _NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",

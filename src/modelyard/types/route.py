@@ -1,8 +1,11 @@
 """What the gateway knows: control sends it whole on each change, and the gateway keeps the last one on disk."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
+
+DEFAULT_TENANT: Final = "default"
+"""The first tenant: it is always there, and its admins manage the platform and the other tenants."""
 
 Priority = Literal["live", "batch"]
 

@@ -9,10 +9,12 @@ import openai
 import pytest
 
 from control_seed import add_run, add_tenant
-from modelyard.control.services import attempt_keys, batch_files, keys, run_queue, runs
+from modelyard.control.services import attempt_keys, batch_files, keys, run_queue, runs, usage
 from modelyard.runs.batch_answers import Answers, Failure, Response, answer
 from modelyard.store.openai import ApiFile, Batch
 from modelyard.store.work import Run
+from modelyard.types.route import KeyGrant
+from modelyard.types.usage import UsageReport, UsageRow, day_of
 from openai_client import stock_client
 from waiting import wait_until
 
@@ -228,10 +230,11 @@ def test_runs_of_batches_have_their_own_address(site):
 # What control does by itself, without processes.
 
 
-def add_batch(platform, tenant="default", state="running", **fields):
+def add_batch(platform, tenant="default", state="running", key="key_x", **fields):
     run = add_run(platform, tenant, state, kind="batch", **{"attempt": 1, **fields})
     with platform.database.write() as session:
-        batch = Batch(id=f"batch_{run}", tenant=tenant, run_id=run, input_file="file-x", endpoint=EMBEDDINGS,
+        batch = Batch(id=f"batch_{run}", tenant=tenant, run_id=run, key_id=key, input_file="file-x",
+                      endpoint=EMBEDDINGS,
                       notes={}, total=3, created_at=1.0, expires_at=2.0,
                       output_seconds=None, cancelling_at=None)  # fmt: skip
         session.add(batch)
@@ -306,16 +309,24 @@ def test_other_runs_have_no_answers(platform):
 
 def test_the_gateway_knows_the_attempts_that_work(platform):
     add_tenant(platform, "other")
-    mine, others = add_batch(platform), add_batch(platform, "other", attempt=2)
+    limited = keys.create(platform, "default", "limited", ["predict"], budget=50).id
+    free = keys.create(platform, "other", "free", ["predict"]).id
+    keys.revoke(platform, "other", free)
+    mine, others = add_batch(platform, key=limited), add_batch(platform, "other", key=free, attempt=2)
     add_batch(platform, state="queued")
     add_run(platform, state="running")
+    today = day_of(platform.now())
+    row = UsageRow(tenant="default", key=limited, model="m", day=today, prompt=7)
+    usage.receive(platform, UsageReport(source="x", rows=(row,)))
     with platform.database.read() as session:
         grants = attempt_keys.grants(platform, session)
-    assert {(g.id, g.tenant, g.scopes, g.priority) for g in grants.values()} == {
-        (mine, "default", ("predict",), "batch"), (others, "other", ("predict",), "batch"),
-    }  # fmt: skip
+    batch = {"scopes": ("predict",), "priority": "batch", "day": today}
+    assert set(grants.values()) == {
+        KeyGrant(id=limited, tenant="default", budget=50, used=7, **batch),
+        KeyGrant(id=free, tenant="other", **batch),
+    }
     key = attempt_keys.attempt_key(platform, mine, 1)
-    assert grants[keys.hash_of(platform, key)].id == mine
+    assert grants[keys.hash_of(platform, key)].id == limited
     for run, attempt in ((mine, 2), (others, 1)):
         assert keys.hash_of(platform, attempt_keys.attempt_key(platform, run, attempt)) not in grants
 

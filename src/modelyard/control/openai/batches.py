@@ -52,7 +52,7 @@ def _create(platform: Platform, caller: Caller, asked: Create) -> dict[str, Any]
         if file.purpose != api_files.BATCH:
             raise BadParameter("input_file_id", "the file is kept for another purpose", came=file.purpose,
                                allowed=api_files.BATCH)  # fmt: skip
-        new = NewBatch(file=file, endpoint=asked.endpoint, notes=notes, output_seconds=kept)
+        new = NewBatch(key=caller.key, file=file, endpoint=asked.endpoint, notes=notes, output_seconds=kept)
         row = batches.create(platform, session, caller.tenant, new, caller.once)
         said = _view(session, row)
     platform.changes.tell()

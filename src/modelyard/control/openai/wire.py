@@ -30,9 +30,10 @@ class Nothing(Asked, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """Who asks. `once` is what an Idempotency-Key stands for."""
+    """Who asks, with the id of their key. `once` is what an Idempotency-Key stands for."""
 
     tenant: str
+    key: str
     once: Once | None = None
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import Field
 
-from modelyard.control.routes.request import Body, Here, Paging, Tenant
+from modelyard.control.routes.request import Body, Here, Operator, Paging, Tenant
 from modelyard.control.services import environments
 from modelyard.control.services.environments import UNUSED_DAYS, CollectedView, EnvironmentView
 from modelyard.control.services.pages import Page
@@ -25,7 +25,7 @@ def index(platform: Here, tenant: Tenant, page: Paging) -> Page[EnvironmentView]
 
 
 @router.post("/collect")
-def collect(platform: Here, tenant: Tenant, body: Unused) -> CollectedView:
+def collect(platform: Here, operator: Operator, body: Unused) -> CollectedView:
     return environments.collect(platform, body.days)
 
 

@@ -15,32 +15,33 @@ from modelyard.control.routes import files as file_answers
 from modelyard.control.routes.receiving import receive, size_of
 from modelyard.control.routes.request import Here, IdempotencyKey, Tenant
 from modelyard.control.services.idempotency import read_once
+from modelyard.types.route import KeyGrant
 
 router = APIRouter(include_in_schema=False)
 _NOUNS: Final = (files, batches, fine_tuning, fine_tuning_events)
 
 
 def _add(operation: Operation) -> None:
-    async def answer(
-        request: Request, platform: Here, tenant: Tenant, idempotency_key: IdempotencyKey = None
-    ) -> Response:
-        return await _answer(operation, request, platform, tenant, idempotency_key)
+    async def answer(request: Request, platform: Here, idempotency_key: IdempotencyKey = None) -> Response:
+        return await _answer(operation, request, platform, idempotency_key)
 
     router.add_api_route(operation.path, answer, methods=[operation.method], name=operation.path)
 
 
 async def _answer(
-    operation: Operation, request: Request, platform: Platform, tenant: str, key: str | None
+    operation: Operation, request: Request, platform: Platform, idempotency_key: str | None
 ) -> Response:
     asked: Any
+    grant: KeyGrant = request.state.grant
     if operation.method == "POST":
         body = body_of(await request.body())
         asked = read(operation.asked, body | request.path_params)
-        caller = Caller(tenant=tenant, once=read_once(key, request.url.path, body))
+        once = read_once(idempotency_key, request.url.path, body)
+        caller = Caller(tenant=grant.tenant, key=grant.id, once=once)
     else:
         query = from_query(request.query_params.multi_items())
         asked = read(operation.asked, query | request.path_params, texts=True)
-        caller = Caller(tenant=tenant)
+        caller = Caller(tenant=grant.tenant, key=grant.id)
     said = await run_in_threadpool(operation.answer, platform, caller, asked)
     return Response(msgspec.json.encode(said), media_type="application/json")
 

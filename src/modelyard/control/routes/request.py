@@ -6,8 +6,11 @@ from fastapi import Depends, Header, Query, Request
 from pydantic import BaseModel, ConfigDict
 
 from modelyard.control.platform import Platform
+from modelyard.control.services import tenants
 from modelyard.control.services.idempotency import Once, read_once
 from modelyard.control.services.pages import MAX_LIMIT, PageRequest
+from modelyard.errors import Forbidden
+from modelyard.store.tables import DEFAULT_TENANT
 
 
 class Body(BaseModel):
@@ -26,6 +29,25 @@ def _tenant(request: Request) -> str:
     return tenant
 
 
+def _managed(
+    request: Request, platform: "Here", tenant: Annotated[str | None, Query(max_length=100)] = None
+) -> str:
+    """`tenant`: another one than the key's own, for an admin of the first tenant. Raises Forbidden, NotFound."""
+    own = _tenant(request)
+    if tenant is None or tenant == own:
+        return own
+    _operator(request)
+    return tenants.known(platform, tenant)
+
+
+def _operator(request: Request) -> str:
+    """Raises Forbidden for keys of other tenants than the first."""
+    own = _tenant(request)
+    if own != DEFAULT_TENANT:
+        raise Forbidden("this key manages what its own tenant has", allowed=f"admin of {DEFAULT_TENANT!r}")
+    return own
+
+
 def _page(
     platform: "Here",
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 100,
@@ -42,5 +64,7 @@ def once(request: Request, key: str | None, body: Body) -> Once | None:
 
 Here = Annotated[Platform, Depends(_platform)]
 Tenant = Annotated[str, Depends(_tenant)]
+Managed = Annotated[str, Depends(_managed)]
+Operator = Annotated[str, Depends(_operator)]
 Paging = Annotated[PageRequest, Depends(_page)]
 IdempotencyKey = Annotated[str | None, Header()]

@@ -8,9 +8,13 @@ from sqlalchemy.orm import Session
 
 from modelyard.control.platform import Platform
 from modelyard.control.services.keys import hash_of
+from modelyard.store.openai import Batch
+from modelyard.store.tables import Key
+from modelyard.store.usage import used_on
 from modelyard.store.work import Run
 from modelyard.types.route import KeyGrant
 from modelyard.types.run import BATCH
+from modelyard.types.usage import day_of
 
 
 def attempt_key(platform: Platform, run_id: str, attempt: int) -> str:
@@ -20,11 +24,22 @@ def attempt_key(platform: Platform, run_id: str, attempt: int) -> str:
 
 
 def grants(platform: Platform, session: Session) -> dict[str, KeyGrant]:
-    """Hash -> grant of the batches that are working now: they predict, after everyone who waits."""
-    working = session.scalars(select(Run).where(Run.state == "running", Run.kind == BATCH).order_by(Run.id))
+    """Hash -> grant of the batches that are working now. They predict, after everyone who waits, and as the key
+    that each was made with: its budget is used, though it may be revoked by now."""
+    day = day_of(platform.now())
+    working = Run.state == "running", Run.kind == BATCH
+    query = select(Run, Key).join(Batch, Batch.run_id == Run.id).join(Key, Key.id == Batch.key_id)
+    found = session.execute(query.where(*working).order_by(Run.id)).all()
+    used = used_on(session, day, {key.id for _, key in found})
     return {
         hash_of(platform, attempt_key(platform, run.id, run.attempt)): KeyGrant(
-            id=run.id, tenant=run.tenant, scopes=("predict",), priority="batch"
+            id=key.id,
+            tenant=run.tenant,
+            scopes=("predict",),
+            priority="batch",
+            budget=key.budget,
+            used=used.get(key.id, 0),
+            day=day,
         )
-        for run in working
+        for run, key in found
     }

@@ -21,8 +21,10 @@ FIGURES: Final = ("completed", "failed", "input_tokens", "cached_tokens", "outpu
 
 @dataclass(frozen=True, kw_only=True)
 class NewBatch:
-    """`file` is one that was found good for batches. `output_seconds`: how long what comes out is kept, or None."""
+    """`key` is the id of the key that asks; `file` is one that was found good for batches. `output_seconds`: how
+    long what comes out is kept, or None."""
 
+    key: str
     file: ApiFile
     endpoint: str
     notes: dict[str, str]
@@ -52,6 +54,7 @@ def create(platform: Platform, session: Session, tenant: str, new: NewBatch, onc
         id=new_id("batch"),
         tenant=tenant,
         run_id=run.id,
+        key_id=new.key,
         input_file=new.file.id,
         endpoint=new.endpoint,
         notes=new.notes,

@@ -14,8 +14,9 @@ from modelyard.control.platform import Platform
 from modelyard.control.services.pages import Page, PageRequest, slice_of
 from modelyard.environments import shelf
 from modelyard.environments.shelf import Shelved
-from modelyard.errors import Conflict, ModelyardError
+from modelyard.errors import Conflict, ModelyardError, NotFound
 from modelyard.store.registry import Model, ModelVersion
+from modelyard.store.tables import DEFAULT_TENANT
 from modelyard.store.work import Run
 from modelyard.types.run import END_STATES
 
@@ -59,22 +60,22 @@ class _Users:
 
 
 def list_environments(platform: Platform, tenant: str, request: PageRequest) -> Page[EnvironmentView]:
-    """By digest."""
-    found, cursor = slice_of(shelf.list_shelved(platform.home.environments), lambda one: one.digest, request)
+    """By digest: of the first tenant all, of another one those that it needs."""
     users = _users(platform, tenant)
+    shown = [one for one in shelf.list_shelved(platform.home.environments) if _visible(tenant, one, users)]
+    found, cursor = slice_of(shown, lambda one: one.digest, request)
     return Page(items=[_view(one, users) for one in found], next=cursor)
 
 
 def show(platform: Platform, tenant: str, digest: str) -> EnvironmentView:
     """By the beginning of its digest. Raises NotFound, Conflict."""
-    found = shelf.find(platform.home.environments, digest)
-    return _view(found, _users(platform, tenant), whole=True)
+    found, users = _find(platform, tenant, digest)
+    return _view(found, users, whole=True)
 
 
 def remove(platform: Platform, tenant: str, digest: str) -> None:
     """Raises NotFound, and Conflict where a version or a run needs it, or something runs in it."""
-    found = shelf.find(platform.home.environments, digest)
-    users = _users(platform, tenant)
+    found, users = _find(platform, tenant, digest)
     if found.digest in users.needed:
         names = [*users.versions[found.digest], *users.runs[found.digest]]
         raise Conflict("the environment is needed", came=", ".join(names[:5]) or "by another tenant")
@@ -88,6 +89,18 @@ def collect(platform: Platform, days: float = UNUSED_DAYS) -> CollectedView:
     needed = _users(platform, None).needed if old else set()
     removed = [one for one in old if one.digest not in needed and _remove(platform, one)]
     return CollectedView(removed=[one.digest for one in removed], bytes=sum(map(_size, removed)))
+
+
+def _find(platform: Platform, tenant: str, digest: str) -> tuple[Shelved, _Users]:
+    """Raises NotFound, Conflict."""
+    found, users = shelf.find(platform.home.environments, digest), _users(platform, tenant)
+    if not _visible(tenant, found, users):
+        raise NotFound("no such environment", came=digest)
+    return found, users
+
+
+def _visible(tenant: str, one: Shelved, users: _Users) -> bool:
+    return tenant == DEFAULT_TENANT or one.digest in users.versions or one.digest in users.runs
 
 
 def _remove(platform: Platform, one: Shelved) -> bool:

@@ -5,14 +5,14 @@ import secrets
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
 from modelyard.control.platform import Platform
 from modelyard.control.services.names import known_id
 from modelyard.control.services.pages import Page, PageRequest, fetch, page_of
 from modelyard.errors import Conflict, InvalidInput, NotFound, Unauthorized
-from modelyard.store.tables import Key
+from modelyard.store.tables import DEFAULT_TENANT, Key
 from modelyard.store.usage import used_on
 from modelyard.types.ids import new_id
 from modelyard.types.route import KeyGrant
@@ -20,13 +20,16 @@ from modelyard.types.usage import day_of
 
 SCOPES: Final = ("admin", "track", "predict", "metrics")
 _PREFIX: Final = "yard_"
+_NOT_KEPT: Final = ("key", "used_today")
 _LONGEST: Final = 200  # characters of a key that is worth hashing
 _LONGEST_LIFE: Final = 100 * 365 * 24 * 3600.0
+_MOST_TOKENS: Final = 10**15  # of a budget
 
 
 @dataclass(frozen=True, kw_only=True)
 class KeyView:
-    """`key` is the key itself where it was just made, and None ever after."""
+    """`key` is the key itself where it was just made, and None ever after. `budget`: tokens that it may use in a
+    day (UTC), None: as many as it likes; `used_today`: those that it has used, as control has heard."""
 
     id: str
     name: str
@@ -35,6 +38,8 @@ class KeyView:
     created_at: float
     expires_at: float | None
     revoked_at: float | None
+    budget: int | None
+    used_today: int
     key: str | None = None
 
 
@@ -44,9 +49,12 @@ def new_key() -> str:
 
 
 def create(platform: Platform, tenant: str, name: str, scopes: list[str],
-           expires_in: float | None = None, *, key: str | None = None) -> KeyView:  # fmt: skip
-    """Make a key that is good for `scopes`, for `expires_in` seconds. Raises InvalidInput."""
+           expires_in: float | None = None, *, budget: int | None = None,
+           key: str | None = None) -> KeyView:  # fmt: skip
+    """Make a key that is good for `scopes`, for `expires_in` seconds, and for `budget` tokens a day. Raises
+    InvalidInput."""
     _check(name, scopes, expires_in)
+    _check_budget(budget)
     key = key or new_key()
     now = platform.now()
     row = Key(
@@ -59,11 +67,12 @@ def create(platform: Platform, tenant: str, name: str, scopes: list[str],
         created_at=now,
         expires_at=None if expires_in is None else now + expires_in,
         revoked_at=None,
+        budget=budget,
     )
     with platform.database.write() as session:
         session.add(row)
     platform.changes.tell()
-    return _view(row, key)
+    return _view(row, key=key)
 
 
 def authenticate(platform: Platform, key: str) -> KeyGrant:
@@ -84,22 +93,34 @@ def list_keys(platform: Platform, tenant: str, request: PageRequest) -> Page[Key
         rows, cursor = fetch(
             session, select(Key).where(Key.tenant == tenant), Key.id, request, descending=True
         )
-        return page_of(rows, cursor, _view)
+        used = used_on(session, day_of(platform.now()), [row.id for row in rows])
+        return page_of(rows, cursor, lambda row: _view(row, used.get(row.id, 0)))
 
 
 def show(platform: Platform, tenant: str, key_id: str) -> KeyView:
     """Raises NotFound."""
     with platform.database.read() as session:
-        return _view(_get(session, tenant, key_id))
+        row = _get(session, tenant, key_id)
+        return _view(row, used_on(session, day_of(platform.now()), [row.id]).get(row.id, 0))
+
+
+def change(platform: Platform, tenant: str, key_id: str, budget: int | None) -> KeyView:
+    """Give a key another budget, for today too; None: none. Raises NotFound, InvalidInput."""
+    _check_budget(budget)
+    with platform.database.write() as session:
+        _get(session, tenant, key_id).budget = budget
+    platform.changes.tell()
+    return show(platform, tenant, key_id)
 
 
 def revoke(platform: Platform, tenant: str, key_id: str) -> None:
-    """Make a key useless from now on. Raises NotFound, and Conflict for the last key that may do
-    everything."""
+    """Make a key useless from now on. Raises NotFound, and Conflict for the last key that may do everything on the
+    platform: who has a key of the first tenant can make keys of the others."""
     now = platform.now()
     with platform.database.write() as session:
         row = _get(session, tenant, key_id)
-        if "admin" in row.scopes and _alive(row, now) and not _other_admin(session, row, now):
+        last = "admin" in row.scopes and _alive(row, now) and not _other_admin(session, row, now)
+        if last and tenant == DEFAULT_TENANT:
             raise Conflict("this is the last key with the scope admin; make another one first")
         row.revoked_at = row.revoked_at or now
     platform.changes.tell()
@@ -113,8 +134,7 @@ def any_key(session: Session) -> bool:
 def grants(platform: Platform, session: Session) -> dict[str, KeyGrant]:
     """Hash -> grant of the keys that are good now."""
     now = platform.now()
-    unexpired = or_(Key.expires_at.is_(None), Key.expires_at > now)
-    rows = session.scalars(select(Key).where(Key.revoked_at.is_(None), unexpired).order_by(Key.id))
+    rows = session.scalars(select(Key).where(alive(now)).order_by(Key.id))
     used = used_on(session, day_of(now), select(Key.id).where(Key.budget.is_not(None)))
     return {row.hash: _grant(row, day_of(now), used.get(row.id, 0)) for row in rows}
 
@@ -126,6 +146,16 @@ def _check(name: str, scopes: list[str], expires_in: float | None) -> None:
         raise InvalidInput("scopes of a key", came=scopes, allowed=SCOPES)
     if expires_in is not None and not 0 < expires_in <= _LONGEST_LIFE:
         raise InvalidInput("expires_in", came=expires_in, allowed="seconds, more than 0, at most 100 years")
+
+
+def _check_budget(budget: int | None) -> None:
+    if budget is not None and not 0 < budget <= _MOST_TOKENS:
+        raise InvalidInput("budget", came=budget, allowed=f"tokens a day, 1 to {_MOST_TOKENS:,}, or none")
+
+
+def alive(now: float) -> ColumnElement[bool]:
+    """Keys that are good at this time."""
+    return Key.revoked_at.is_(None) & or_(Key.expires_at.is_(None), Key.expires_at > now)
 
 
 def hash_of(platform: Platform, key: str) -> str:
@@ -161,8 +191,8 @@ def _grant(row: Key, day: int = 0, used: int = 0) -> KeyGrant:
     )
 
 
-def _view(row: Key, key: str | None = None) -> KeyView:
+def _view(row: Key, used: int = 0, key: str | None = None) -> KeyView:
     fields: dict[str, Any] = {
-        name: getattr(row, name) for name in KeyView.__dataclass_fields__ if name != "key"
+        name: getattr(row, name) for name in KeyView.__dataclass_fields__ if name not in _NOT_KEPT
     }
-    return KeyView(**fields, key=key)
+    return KeyView(**fields, used_today=used, key=key)

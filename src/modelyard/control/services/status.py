@@ -10,6 +10,7 @@ from modelyard.control.platform import Platform
 from modelyard.errors import Unavailable
 from modelyard.store.links import stored_bytes
 from modelyard.store.registry import Deployment, Model
+from modelyard.store.tables import DEFAULT_TENANT
 from modelyard.store.work import Dataset, Run
 from modelyard.version import __version__
 
@@ -17,7 +18,8 @@ _LAUNCHER_SECONDS = 2.0
 
 
 def show(platform: Platform, tenant: str) -> dict[str, Any]:
-    """Addresses, counts, and the processes of the launcher's table (None where no launcher answers)."""
+    """Addresses, counts, and the processes of the launcher's table (None where no launcher answers). They are all
+    tenants', so that only the first one is told of them."""
     with platform.database.read() as session:
         by_state = select(Run.state, func.count()).where(Run.tenant == tenant).group_by(Run.state)
         runs = {state: count for state, count in session.execute(by_state)}
@@ -33,7 +35,7 @@ def show(platform: Platform, tenant: str) -> dict[str, Any]:
         **counts,
         "runs": runs,
         "stored_bytes": stored,
-        "processes": _processes(platform),
+        "processes": _processes(platform) if tenant == DEFAULT_TENANT else [],
     }
 
 

@@ -1,4 +1,4 @@
-"""What keys used, and what they may use in a day."""
+"""What keys used, and what they may use in a day; whose key a batch was made with."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -25,9 +25,13 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("keys") as table:
         table.add_column(sa.Column("budget", sa.BigInteger, nullable=True))
+    with op.batch_alter_table("batches") as table:
+        table.add_column(sa.Column("key_id", sa.String, nullable=False, server_default=""))
 
 
 def downgrade() -> None:
+    with op.batch_alter_table("batches") as table:
+        table.drop_column("key_id")
     with op.batch_alter_table("keys") as table:
         table.drop_column("budget")
     op.drop_table("usage")

@@ -13,6 +13,7 @@ import asyncio
 import json
 import random
 import re
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -34,7 +35,7 @@ WORDS = (
 # fmt: on
 """Each is one token of Gemma's vocabulary, with the space before it."""
 
-_EVENT = b"data: {"
+EVENT = b"data: {"
 _USAGE = re.compile(rb'"completion_tokens":(\d+)')
 _PROMPT = re.compile(rb'"prompt_tokens":(\d+)')
 _TAIL = 4096  # bytes of an answer's end, in which the usage stands
@@ -65,11 +66,11 @@ class Reading:
 
     def feed(self, data: bytes) -> None:
         seen = self._carry + data
-        found = seen.count(_EVENT)
+        found = seen.count(EVENT)
         if found:
             self.events += found
             self.marks.append((time.monotonic(), self.events))
-        self._carry = seen[-len(_EVENT) + 1 :]
+        self._carry = seen[-len(EVENT) + 1 :]
         self._tail = (self._tail + data)[-_TAIL:]
 
     def end(self, error: str = "") -> None:
@@ -213,6 +214,17 @@ async def ask(
     finally:
         asking.close()
     return reading
+
+
+async def ready(target: Target) -> None:
+    """Wait for the first answer: what is new is known everywhere a moment later. Raises RuntimeError."""
+    questions = Questions(secrets.randbits(32))
+    for _ in range(100):
+        reading = await ask(target, questions.body(target.model, Shape(prompt=8, answer=1)))
+        if not reading.error:
+            return
+        await asyncio.sleep(0.1)
+    raise RuntimeError(f"no answer: {reading.error}")
 
 
 Ask = Callable[[], Awaitable[Reading]]

@@ -4,6 +4,7 @@ Servers are asked in turn, so that a drift of the machine meets all of them alik
 """
 
 import asyncio
+import random
 import statistics
 import time
 from collections.abc import Mapping, Sequence
@@ -68,18 +69,33 @@ async def added(asks: Mapping[str, Ask], *, streams: int, rounds: int) -> dict[s
     found: dict[str, list[Reading]] = {name: [] for name in asks}
     for name in llm_load.turns(list(asks), rounds):
         found[name] += await llm_load.closed_loop(asks[name], streams, streams)
-    rows: dict[str, Any] = {
+    samples = {
         name: {
-            "first_ms": 1e3 * statistics.median(r.first for r in readings),
-            "each_ms": 1e3 * statistics.median(r.each for r in readings),
-            "answers": len(readings),
+            "first_ms": [1e3 * reading.first for reading in readings],
+            "each_ms": [1e3 * reading.each for reading in readings],
         }
         for name, readings in found.items()
     }
-    one, other = asks
-    return rows | {
-        f"added_{figure}": rows[other][figure] - rows[one][figure] for figure in ("first_ms", "each_ms")
+    one, other = samples.values()
+    rows: dict[str, Any] = {
+        name: {figure: statistics.median(values) for figure, values in some.items()}
+        for name, some in samples.items()
     }
+    for figure in one:
+        rows[f"added_{figure}"] = statistics.median(other[figure]) - statistics.median(one[figure])
+        rows[f"interval_{figure}"] = _interval(one[figure], other[figure])
+    return rows | {"answers": len(found[name])}
+
+
+def _interval(one: Sequence[float], other: Sequence[float]) -> list[float]:
+    """Of 95 %, for how much larger the median of the other is: by a thousand bootstraps."""
+    drawn = random.Random(0)
+    found = sorted(
+        statistics.median(drawn.choices(other, k=len(other)))
+        - statistics.median(drawn.choices(one, k=len(one)))
+        for _ in range(1000)
+    )
+    return [found[25], found[974]]
 
 
 class Crowd:

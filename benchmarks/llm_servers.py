@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import llm_direct
+import llm_load
 from llm_load import Target
 
 import modelyard
@@ -134,15 +135,17 @@ def scale(there: Platform, deployment: str, replicas: int) -> None:
     there.yard.deployments.wait(deployment)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Callers:
-    """Two that share a deployment. `kind`: what tells them apart."""
-
-    small: Target
-    large: Target
-    kind: str
+def two_tenants(there: Platform, deployment: str) -> tuple[Target, Target]:
+    """Callers that share nothing but a deployment."""
+    there.yard.deployments.set(deployment, shared=True)
+    small, large = (_tenant(there, deployment, name) for name in ("small", "large"))
+    return small, large
 
 
-def two_callers(there: Platform, deployment: str) -> Callers:
-    keys = [there.target(deployment, there.key(name)) for name in ("small", "large")]
-    return Callers(small=keys[0], large=keys[1], kind="keys of one tenant")
+def _tenant(there: Platform, deployment: str, name: str) -> Target:
+    there.yard.tenants.create(name)
+    secret = there.yard.keys.create("caller", tenant=name).secret
+    assert secret is not None
+    target = there.target(deployment, secret)
+    asyncio.run(llm_load.ready(target))
+    return target

@@ -229,6 +229,21 @@ def llm(result: dict[str, Any]) -> str:
     lines += ["", "| first token of a long prompt | ms | tokens |", "|---|---|---|"]
     for name, row in result.get("first_token", {}).items():
         lines.append(f"| {name} | {row['first_ms']:,.1f} | {row['prompt_tokens']:.0f} |")
+    lines += [
+        "",
+        "| the gateway, asked in turn with the replica itself | streams | ms more, and 95 % interval |",
+        "|---|---|---|",
+    ]
+    for name, levels in result.get("gateway", {}).items():
+        for streams, row in levels.items():
+            for figure, what in (("first_ms", "a first token"), ("each_ms", "a token")):
+                low, high = row[f"interval_{figure}"]
+                more = f"{row[f'added_{figure}']:.2f} ({low:.2f} to {high:.2f})"
+                lines.append(f"| {name}, {what} | {streams} | {more} |")
+    lines.append(
+        "\nThe bounds on what the gateway adds are held against the same pieces seen by one clock before and behind it: the "
+        "engine's own times vary by more than the bounds."
+    )
     lines += [f"\nNot measured: {name}: {why}" for name, why in result["missing"].items()]
     lines += ["", "| goal | bound | found | |", "|---|---|---|---|"]
     for goal in result["goals"]:

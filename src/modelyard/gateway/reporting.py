@@ -90,6 +90,7 @@ class Reporter:
         data = msgspec.json.encode(self._ledger.kept())
         if data == self._written:
             return True
+        self._written = b""  # a write that is cancelled may be done all the same
         try:
             write = functools.partial(write_atomic, self._path, data, mode=0o600)
             await asyncio.get_running_loop().run_in_executor(self._writing, write)

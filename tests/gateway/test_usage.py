@@ -104,8 +104,9 @@ def test_long_reports_are_cut(monkeypatch):
 def test_a_request_that_does_not_fit_is_refused_before_anything_runs():
     ledger, who = Ledger(Clock()), grant(100)
     held = ledger.reserve(who, 60)
-    with pytest.raises(BudgetSpent, match=r"41 tokens, of which 40 are left.*100 a day"):
+    with pytest.raises(BudgetSpent, match=r"up to 41 tokens, with 40 left.*100 a day") as refused:
         ledger.reserve(who, 41)
+    assert refused.value.retry_after == 1  # what is held may come free
     ledger.reserve(who, 40).settle("m", Usage())
     held.settle("m", Usage(prompt=10))
     assert (ledger.used(who), ledger.reserved(who)) == (10, 0)
@@ -117,8 +118,9 @@ def test_nothing_is_refused_without_a_budget_and_all_is_when_it_is_spent():
     spend(ledger, grant(), 10**12)
     who = grant(10, name="b")
     spend(ledger, who, 12, reserved=3)
-    with pytest.raises(BudgetSpent, match="of which 0 are left"):
+    with pytest.raises(BudgetSpent, match="with 0 left") as refused:
         ledger.reserve(who, 0)
+    assert refused.value.retry_after == DAY  # it is a second past midnight
 
 
 def test_a_day_is_over_at_midnight_whatever_the_last_snapshot_said():

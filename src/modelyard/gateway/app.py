@@ -33,7 +33,7 @@ from modelyard.gateway.lane import Late
 from modelyard.gateway.limits import Limits
 from modelyard.gateway.passing import PREFIXES, Passing, as_bearer, check_path, passed
 from modelyard.gateway.passing import error_body as passed_error
-from modelyard.gateway.usage import Ledger
+from modelyard.gateway.usage import Ledger, Spent
 from modelyard.serving import frames
 from modelyard.serving.flow import TooSlow
 from modelyard.serving.frames import Answer
@@ -354,7 +354,7 @@ class Gateway:
         response = _error(path, status, code, error.message, request_id.decode())
         headers = _headers(response)
         if status in (429, 503):
-            after = str(error.retry_after) if isinstance(error, Late) else _RETRY_AFTER
+            after = str(error.retry_after) if isinstance(error, Late | Spent) else _RETRY_AFTER
             headers.append((b"retry-after", after.encode()))
         if isinstance(error, Unauthorized):
             headers.append((b"www-authenticate", b"Bearer"))

@@ -14,7 +14,7 @@ from modelyard.errors import BudgetSpent
 from modelyard.gateway.tally import Ended, Tally
 from modelyard.types.generation import Usage
 from modelyard.types.route import KeyGrant
-from modelyard.types.usage import UsageHeard, UsageReport, day_of
+from modelyard.types.usage import DAY_SECONDS, UsageHeard, UsageReport, day_of
 
 
 class Kept(Struct, frozen=True, kw_only=True):
@@ -24,6 +24,15 @@ class Kept(Struct, frozen=True, kw_only=True):
     sources: tuple[UsageReport, ...]
     day: int
     used: dict[str, int]
+
+
+class Spent(BudgetSpent):
+    """There is no room in a key's budget for a request. `retry_after` in seconds: at the next midnight (UTC), where
+    it is not held for other requests alone."""
+
+    def __init__(self, *, came: object, allowed: object, retry_after: int) -> None:
+        super().__init__("the key's budget of tokens for today is spent", came=came, allowed=allowed)
+        self.retry_after = retry_after
 
 
 class Ledger:
@@ -41,15 +50,15 @@ class Ledger:
         self._today = 0
 
     def reserve(self, grant: KeyGrant, tokens: int) -> "Reservation":
-        """Room in the key's budget for what a request may use. Raises BudgetSpent."""
+        """Room in the key's budget for what a request may use. Raises Spent."""
         if grant.budget is not None:
             self._bounded.add(grant.id)
-            left = grant.budget - self.used(grant) - self._reserved.get(grant.id, 0)
+            left = grant.budget - self.used(grant) - self.reserved(grant)
             if left <= 0 or tokens > left:
-                raise BudgetSpent(
-                    "the key's budget of tokens for today is spent",
-                    came=f"{tokens:,} tokens, of which {max(left, 0):,} are left",
+                raise Spent(
+                    came=f"a request of up to {tokens:,} tokens, with {max(left, 0):,} left",
                     allowed=f"{grant.budget:,} a day",
+                    retry_after=self._pause(left + self.reserved(grant), tokens),
                 )
         self._reserved[grant.id] = self._reserved.get(grant.id, 0) + tokens
         return Reservation(self, grant, tokens)
@@ -128,6 +137,13 @@ class Ledger:
         for name, used in kept.used.items():
             self._bounded.add(name)
             self._learn((name, kept.day), used)
+
+    def _pause(self, unused: int, tokens: int) -> int:
+        """Seconds after which a request may find room that finds none now."""
+        if 0 < unused >= tokens:
+            return 1
+        now = self._now()
+        return int((day_of(now) + 1) * DAY_SECONDS - now) + 1
 
     def _learn(self, key: tuple[str, int], tokens: int) -> None:
         """Others have told control of at least so many."""

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 MOST: Final = 2**63 - 1
 FOREVER: Final = 1_000_000
 """A day that does not come."""
-_DAY_SECONDS: Final = 86_400
+DAY_SECONDS: Final = 86_400
 
 Count = Annotated[int, Meta(ge=0, le=MOST)]
 Day = Annotated[int, Meta(ge=0, le=FOREVER)]
@@ -19,7 +19,7 @@ Day = Annotated[int, Meta(ge=0, le=FOREVER)]
 
 def day_of(seconds: float) -> int:
     """The day of a time in seconds since the epoch."""
-    return int(seconds // _DAY_SECONDS)
+    return int(seconds // DAY_SECONDS)
 
 
 class UsageRow(Struct, frozen=True, kw_only=True):

@@ -30,6 +30,8 @@ def error(status: int, code: str, message: str) -> Response:
     if "longer than the model's context" in message:
         code = "context_length_exceeded"
     named = _PARAM.match(message) if status in (400, 422) else None
+    if code == "budget_spent":
+        kind = "insufficient_quota"
     told = {
         "message": message,
         "type": kind,

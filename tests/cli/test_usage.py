@@ -123,5 +123,5 @@ def test_tenants_have_keys_and_usage_of_their_own(stocked: Stocked, guests: str)
             visitor.keys.create("x", tenant="default")
     refused = stocked.run("tenants", "delete", guests)
     assert refused.returncode == 1
-    assert "1 keys" in refused.stderr
+    assert "keys: 1" in refused.stderr
     stocked.yard("keys", "revoke", made["id"], "--tenant", guests)

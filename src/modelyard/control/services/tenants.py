@@ -57,7 +57,7 @@ def remove(platform: Platform, name: str) -> None:
         if name == DEFAULT_TENANT:
             raise Conflict(f"the tenant {name!r} manages the others and stays")
         if owned := _owned(session, name, platform.now()):
-            said = ", ".join(f"{count:,} {what}" for what, count in owned[:_MOST_NAMED])
+            said = ", ".join(f"{what}: {count:,}" for what, count in owned[:_MOST_NAMED])
             raise Conflict(f"the tenant {name!r} owns something still", came=said, allowed="nothing")
         for table in reversed(_tables()):
             session.execute(delete(table).where(table.c.tenant == name))

@@ -27,6 +27,7 @@ import llm_servers
 import llm_tap
 import machine
 import peer_environments
+import psutil
 import uvloop
 from llm_load import Questions, Shape, Target
 from llm_servers import EMBEDDINGS, LLAMA, OPENVINO, Platform
@@ -53,8 +54,9 @@ class Settings:
     pairs: tuple[int, int] = (20, 6)
     watched: int = 2
     crowded: Shape = CROWDED
-    streams: tuple[int, int] = (16, 160)
-    seconds: float = 25.0
+    streams: tuple[int, int] = (12, 120)
+    seconds: float = 10.0
+    crowds: int = 3
     texts: int = 512
     hangups: int = 3
 
@@ -66,9 +68,9 @@ QUICK = Settings(
     firsts=1,
     pairs=(3, 2),
     watched=1,
-    crowded=Shape(prompt=16, answer=8),
-    streams=(16, 64),
+    crowded=Shape(prompt=32, answer=16),
     seconds=4.0,
+    crowds=1,
     texts=128,
     hangups=1,
 )
@@ -201,7 +203,13 @@ def fairness(bench: Bench) -> dict[str, Any]:
     name, given = bench.engines[-1], bench.settings
     small, large = llm_servers.two_tenants(bench.there, name)
     measured = llm_measures.fairness(
-        small, large, bench.questions, given.crowded, streams=given.streams, seconds=given.seconds
+        small,
+        large,
+        bench.questions,
+        given.crowded,
+        streams=given.streams,
+        seconds=given.seconds,
+        rounds=given.crowds,
     )
     return {"deployment": name, **uvloop.run(measured)}
 
@@ -222,25 +230,24 @@ def embeddings(bench: Bench) -> dict[str, Any]:
 
 
 def cancellation(bench: Bench) -> dict[str, Any]:
-    """By engine: half of as many streams as there are slots hang up."""
+    """By engine: half of as many streams as there are slots hang up, then all of them."""
 
-    async def measured(name: str) -> list[dict[str, Any]]:
+    async def measured(name: str, processes: list[psutil.Process]) -> list[dict[str, Any]]:
         direct = await llm_direct.connect(bench.there.home, name)
-        try:
-            return [
-                await llm_measures.cancellation(
-                    bench.targets[name],
-                    direct,
-                    bench.questions,
-                    bench.settings.crowded,
-                    streams=direct.hello.slots,
-                )
-                for _ in range(bench.settings.hangups)
-            ]
-        finally:
-            direct.close()
+        target, questions, shape = bench.targets[name], bench.questions, bench.settings.crowded
+        found = []
+        for _ in range(bench.settings.hangups):
+            row = await llm_measures.cancellation(
+                target, direct, questions, shape, streams=direct.hello.slots
+            )
+            row["silent_s"] = await llm_measures.silence(
+                target, processes, questions, shape, streams=direct.hello.slots
+            )
+            found.append(row)
+        direct.close()
+        return found
 
-    return {name: uvloop.run(measured(name)) for name in bench.engines}
+    return {name: uvloop.run(measured(name, bench.there.processes(name))) for name in bench.engines}
 
 
 PARTS: dict[str, Callable[[Bench], dict[str, Any]]] = {
@@ -301,8 +308,9 @@ def _of_embeddings(found: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _of_cancellation(found: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for name, rows in found.items():
-        longest = max(row["longest_s"] for row in rows)
-        yield _goal(f"{name}: from hanging up to the end of the work, s", longest, 1)
+        for figure, what in (("longest_s", "a slot that is free"), ("silent_s", "an engine that rests")):
+            longest = max(row[figure] for row in rows)
+            yield _goal(f"{name}: from hanging up to {what}, s", longest, 1)
 
 
 GOALS: dict[str, Callable[[dict[str, Any]], Iterator[dict[str, Any]]]] = {

@@ -8,6 +8,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,8 @@ def texts(count: int, seed: int) -> list[str]:
 
 
 class Bare:
-    """The package's own graph and tokenizer, with nothing between."""
+    """The package's own graph and tokenizer, with nothing between. `threads` batches run at a time, each on one
+    thread: faster than one batch on several."""
 
     def __init__(self, package: Path, threads: int) -> None:
         import onnxruntime
@@ -40,13 +42,14 @@ class Bare:
 
         manifest = packages.read(package, verify=False)
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
         graph = str(package / manifest.formats["onnx"])
         self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         self._tokenizer = Tokenizer.from_file(str(package / manifest.preprocessing["tokenizer"]))
         self._tokenizer.enable_truncation(int(manifest.preprocessing["max_length"]))
         self._tokenizer.enable_padding(pad_id=int(manifest.preprocessing["pad_id"]))
         self._inputs = [entry.name for entry in self._session.get_inputs()]
+        self._threads = ThreadPoolExecutor(threads)
 
     def run(self, some: Sequence[str]) -> Any:
         """Vectors, FP32 [len(some), width], of a batch that is padded to its longest."""
@@ -62,8 +65,7 @@ class Bare:
         """Texts a second in batches of `size`, as they come or with those of a length together."""
         began = time.monotonic()
         queue = sorted(all_, key=len) if ordered else all_
-        for at in range(0, len(queue), size):
-            self.run(queue[at : at + size])
+        list(self._threads.map(self.run, [queue[at : at + size] for at in range(0, len(queue), size)]))
         return len(all_) / (time.monotonic() - began)
 
     def best(self, all_: Sequence[str]) -> tuple[int, bool]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import llm_load
+import psutil
 from llm_direct import Direct
 from llm_load import Ask, Questions, Reading, Shape, Target
 
@@ -138,27 +139,30 @@ async def fairness(
     *,
     streams: Sequence[int],
     seconds: float,
+    rounds: int,
 ) -> dict[str, Any]:
-    """Tokens a second of a small caller alone, then beside a large one; `streams` of either."""
-    alone, _, first_alone = await _crowds([(small, streams[0])], questions, shape, seconds)
-    both, all_, first_both = await _crowds(
-        [(large, streams[1]), (small, streams[0])], questions, shape, seconds
-    )
+    """Tokens a second of a small caller alone, then beside a large one, in turn; `streams` of either.
+
+    The small one's are fewer than the slots, so that half of what they give is no less than half of what it has
+    alone, and more than half of the slots, so that it wants its share at all times.
+    """
+    found: dict[str, list[dict[str, float]]] = {"alone": [], "beside": []}
+    callers = {"alone": [(small, streams[0])], "beside": [(large, streams[1]), (small, streams[0])]}
+    for name in llm_load.turns(list(found), rounds):
+        found[name].append(await _crowds(callers[name], questions, shape, seconds))
+    pairs = list(zip(found["alone"], found["beside"], strict=True))
     return {
         "streams": list(streams),
-        "alone_tokens_per_second": alone,
-        "beside_tokens_per_second": both,
-        "all_tokens_per_second": all_,
-        "kept": both / alone,
-        "share": both / all_,
-        "first_ms": {"alone": first_alone, "beside": first_both},
+        "rounds": found,
+        "kept": statistics.median(beside["rate"] / alone["rate"] for alone, beside in pairs),
+        "share": statistics.median(beside["rate"] / beside["all"] for _, beside in pairs),
     }
 
 
 async def _crowds(
     callers: Sequence[tuple[Target, int]], questions: Questions, shape: Shape, seconds: float
-) -> tuple[float, float, float]:
-    """Tokens a second of the last of them and of all, once they have settled."""
+) -> dict[str, float]:
+    """Tokens a second of the last of them and of all, once they have settled; and its first tokens."""
     crowds = [Crowd(target, questions, shape, streams) for target, streams in callers]
     await asyncio.sleep(_SETTLE)
     async with asyncio.timeout(_PATIENCE):
@@ -169,8 +173,8 @@ async def _crowds(
     stop = time.monotonic()
     for crowd in crowds:
         await crowd.leave()
-    counts = [crowd.tokens(start, stop) / (stop - start) for crowd in crowds]
-    return counts[-1], sum(counts), crowds[-1].first_ms(start)
+    rates = [crowd.tokens(start, stop) / (stop - start) for crowd in crowds]
+    return {"rate": rates[-1], "all": sum(rates), "first_ms": crowds[-1].first_ms(start)}
 
 
 async def cancellation(
@@ -205,3 +209,27 @@ async def cancellation(
         "median_s": statistics.median(waits),
         "longest_s": max(waits),
     }
+
+
+async def silence(
+    target: Target, processes: Sequence[psutil.Process], questions: Questions, shape: Shape, *, streams: int
+) -> float:
+    """Seconds from when all streams hang up until the engine computes no more: to the end of the last tenth of a
+    second in which the replica's processes took a third of a core."""
+    crowd = Crowd(target, questions, shape, streams)
+    await asyncio.wait_for(crowd.answered.wait(), _PATIENCE)
+    await crowd.leave()
+    left = last = time.monotonic()
+    used = _cpu(processes)
+    for _ in range(30):
+        await asyncio.sleep(0.1)
+        now, before = time.monotonic(), used
+        used = _cpu(processes)
+        if used - before > 0.033:
+            last = now
+    return last - left
+
+
+def _cpu(processes: Sequence[psutil.Process]) -> float:
+    times = [process.cpu_times() for process in processes]
+    return float(sum(t.user + t.system for t in times))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import llm_direct
 import llm_load
+import psutil
 from llm_load import Target
 
 import modelyard
@@ -48,6 +49,13 @@ class Platform:
             return direct.hello
 
         return asyncio.run(asked())
+
+    def processes(self, deployment: str) -> list[psutil.Process]:
+        """Of a deployment's replicas, and what they have started."""
+        digest = self.hello(deployment).digest
+        found = [p for p in psutil.process_iter(["cmdline"]) if digest in (p.info["cmdline"] or ())]
+        below = [child for process in found for child in process.children(recursive=True)]
+        return list({process.pid: process for process in [*found, *below]}.values())
 
     def package(self, deployment: str) -> Path:
         """The folder of the version that a deployment serves."""

@@ -54,7 +54,7 @@ class Settings:
     pairs: tuple[int, int] = (20, 6)
     watched: int = 2
     crowded: Shape = CROWDED
-    streams: tuple[int, int] = (12, 120)
+    streams: tuple[int, int] = (14, 140)
     seconds: float = 10.0
     crowds: int = 3
     texts: int = 512

@@ -8,6 +8,7 @@ import random
 import statistics
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import llm_load
@@ -100,17 +101,21 @@ def _interval(one: Sequence[float], other: Sequence[float]) -> list[float]:
 
 
 class Crowd:
-    """Streams of one caller that ask again and again until they are sent home."""
+    """Streams of one caller that ask again and again until they are sent home. Answers are half to one and a half
+    times as long as said: of one length, those that began together would end together, and who has just been
+    answered has nothing waiting when all slots come free at once."""
 
     def __init__(self, target: Target, questions: Questions, shape: Shape, streams: int) -> None:
         self.readings: list[Reading] = []
         self.answered = asyncio.Event()
         self._target, self._questions, self._shape = target, questions, shape
+        self._random = random.Random(streams)
         self._tasks = [asyncio.create_task(self._stream()) for _ in range(streams)]
 
     async def _stream(self) -> None:
         while True:
-            body = self._questions.body(self._target.model, self._shape)
+            answer = self._random.randint(self._shape.answer // 2, self._shape.answer * 3 // 2)
+            body = self._questions.body(self._target.model, replace(self._shape, answer=answer))
             await llm_load.ask(self._target, body, kept=self.readings)
             self.answered.set()
 

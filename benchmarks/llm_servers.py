@@ -80,7 +80,7 @@ def platform() -> Iterator[Platform]:
 def bare(model: Path, hello: Hello) -> Iterator[Target]:
     """llama.cpp's server with the slots, context, threads and batches of a replica of ours."""
     cores = len(os.sched_getaffinity(0))
-    given = {"slots": hello.slots, "context": hello.context, "threads": max(1, cores - 1)}
+    given = {"slots": hello.slots, "context": hello.context, "threads": max(1, cores - 1), "together": cores}
     given["batch"] = llama_cpp._BATCH  # what the engine sets: no copy of it, that could be another one day
     command = [sys.executable, HERE / "peers" / "llama_server.py", model]
     command += [part for name, value in given.items() for part in (f"--{name}", str(value))]

@@ -128,9 +128,12 @@ def create(path: Path, options: GeneratorOptions) -> LlamaCpp:
     context = options.context or min(_of(header, "context_length") or _CONTEXT, _CONTEXT)
     slots = options.slots or _affordable(header, context)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = options.threads or max(1, cores - 1)  # with all of them busy it collapses
+    threads = options.threads or max(
+        1, cores - 1
+    )  # one sequence on all of them is slower: they wait on each other
+    together = options.threads or cores  # prompts, and several sequences: there it pays, on busy cores too
     try:
-        server = xllamacpp.Server(_parameters(xllamacpp, path, slots, context, threads))
+        server = xllamacpp.Server(_parameters(xllamacpp, path, slots, context, (threads, together)))
     except Exception as error:
         raise InvalidInput("llama.cpp does not open this GGUF file", came=type(error).__name__) from error
     abilities = Abilities(
@@ -145,13 +148,13 @@ def create(path: Path, options: GeneratorOptions) -> LlamaCpp:
     return LlamaCpp(server, abilities, header.first)
 
 
-def _parameters(xllamacpp: Any, path: Path, slots: int, context: int, threads: int) -> Any:
+def _parameters(xllamacpp: Any, path: Path, slots: int, context: int, threads: tuple[int, int]) -> Any:
     given = xllamacpp.CommonParams()
     given.model.path = os.fspath(path)
     given.n_parallel = slots
     given.n_ctx = slots * context  # it is split across the slots
     given.n_batch = given.n_ubatch = _BATCH
-    given.cpuparams.n_threads = given.cpuparams_batch.n_threads = threads
+    given.cpuparams.n_threads, given.cpuparams_batch.n_threads = threads
     given.endpoint_slots = given.endpoint_props = given.ui = False
     given.use_jinja = False  # templates are rendered apart
     given.cache_ram_mib = 0

@@ -124,7 +124,9 @@ def test_converted_to_openvino_it_answers_as_the_model_did(home, weights, monkey
         await generator.aclose()
 
     asyncio.run(held())
-    auto = import_model.run(context(home, weights, "auto"))
+    again = context(home, weights, "auto")
+    auto = import_model.run(again)
     assert "was the fastest on this machine" in auto.summary["why"][-1]
     best = auto.summary["why"][-1].split(" ")[0]
     assert auto.summary["served_as"] == [{"llama_cpp": "gguf", "openvino": "openvino-genai"}[best]]
+    assert packages.read(again.outputs / "package").replies is not msgspec.UNSET

@@ -14,7 +14,10 @@ from modelyard.types.package import Manifest
 from modelyard.types.run import RunOutcome
 
 _log = logging.getLogger(__name__)
-_FOLDERS = ("savedmodel", "safetensors", "ctranslate2-whisper")
+_WHOLE = ("saved_model.pb", "config.json", "model.bin")
+"""Entries that stand for the folder that they lie in."""
+_SETTINGS = ("vllm",)
+"""Formats whose entry says how to start an engine: there is no model in it, and the engine checks its values."""
 _MANIFEST_BYTES = 32 << 20
 
 
@@ -47,8 +50,8 @@ def inspect_package(folder: Path, manifest: Manifest) -> None:
     """Inspect what an engine would open, and weights. Raises what the inspection does."""
     for format, entry in manifest.formats.items():
         path = folder / entry
-        whole = format in _FOLDERS and path.name in ("saved_model.pb", "config.json", "model.bin")
-        inspect_sandboxed(path.parent if whole else path, entry)
+        if format not in _SETTINGS:
+            inspect_sandboxed(path.parent if path.name in _WHOLE else path, entry)
     for name in manifest.files:
         if name.endswith(".safetensors") and name not in manifest.formats.values():
             inspect_sandboxed(folder / name, name)

@@ -80,7 +80,7 @@ class Choice:
             self._note(one.said())
         self._note(why if self.engine == "auto" else f"{self.engine}, as you said")
         if self.engine == "auto" and best is not figures:
-            return self._written(manifest)
+            return self._written(self._with_replies(manifest, facts))
         return self._openvino(manifest, format, facts)
 
     def _own_figures(self, manifest: Manifest, format: str) -> list[Figures]:
@@ -160,10 +160,13 @@ class Choice:
         kept = {name: entry for name, entry in manifest.formats.items() if name in _KEPT}
         if format not in _KEPT:
             (self.package / manifest.formats[format]).unlink()
+        given = msgspec.structs.replace(manifest, formats={causal.FORMAT: causal.ENTRY, **kept})
+        return self._written(self._with_replies(given, facts))
+
+    def _with_replies(self, manifest: Manifest, facts: causal.Facts) -> Manifest:
+        """Both engines were held against these, whichever it is."""
         told = golden.write(self.package, facts.replies, causal.TOLERANCE)
-        return self._written(
-            msgspec.structs.replace(manifest, formats={causal.FORMAT: causal.ENTRY, **kept}, replies=told)
-        )
+        return msgspec.structs.replace(manifest, replies=told)
 
     def _written(self, manifest: Manifest) -> Manifest:
         known = dict(manifest.files)

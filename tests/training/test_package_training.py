@@ -106,8 +106,8 @@ def test_a_package_of_a_net_of_ours(builtin: Builtin, tmp_path: Path, recorder: 
     from modelyard.nets import Shape
 
     shape = Shape(
-        input=manifest.tensors.inputs[0],
-        output=manifest.tensors.outputs[0],
+        inputs=manifest.tensors.inputs,
+        outputs=manifest.tensors.outputs,
         preprocessing=manifest.preprocessing,
     )
     net = nets.load("cnn")

@@ -230,4 +230,4 @@ def test_an_export_that_answers_otherwise_is_refused(
 
 
 def test_framework_table_names_what_nets_use() -> None:
-    assert {nets.load(name).framework for name in nets.NETS} == set(package_training.FRAMEWORKS)
+    assert {nets.load(name).framework for name in nets.NETS} <= set(package_training.FRAMEWORKS)

@@ -2,7 +2,7 @@
 
 Run: python benchmarks/finetuning.py BASE AUSTEN [--only gemma|gpt]
 
-BASE is Gemma 3 270M as a Hugging Face folder (a GGUF's, dequantised); AUSTEN a folder of examples/austen.py.
+BASE is Gemma 3 270M as a Hugging Face folder (a GGUF's, dequantised); AUSTEN a folder of examples/data/austen.py.
 Two trainings: LoRA on Gemma by examples/recipes/austen-gemma.yaml, and a small GPT of random weights, in full.
 """
 

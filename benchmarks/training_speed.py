@@ -17,15 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import machine
-import numpy as np
 import torch
 from torch.nn import functional
 
 from modelyard import datasets, nets, tasks, training
 from modelyard.nets import Shape
-from modelyard.training import optimizers
+from modelyard.tasks.contract import Examples
 from modelyard.training.checkpoints import Checkpoints
-from modelyard.training.job import Job, Split
+from modelyard.training.job import Job
 from modelyard.training.loop import Loop
 
 SEED, BATCH, RATE, DECAY = 0, 128, 0.003, 0.01
@@ -86,9 +85,8 @@ class _Ours:
     def __init__(self, job: Job) -> None:
         torch.manual_seed(SEED)
         module = job.net.build(job.config, job.shape)
-        optimizer = optimizers.create(module.parameters(), job.training)
         checkpoints = Checkpoints(job.checkpoints, 1)
-        self.loop = Loop(job=job, module=module, optimizer=optimizer, checkpoints=checkpoints)
+        self.loop = Loop(job=job, module=module, checkpoints=checkpoints)
 
     def epoch(self, number: int) -> None:
         torch.use_deterministic_algorithms(True)
@@ -104,9 +102,9 @@ class _ByHand:
         torch.manual_seed(SEED)
         self.net = job.net.build(job.config, job.shape)
         self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=RATE, weight_decay=DECAY)
-        self.x, self.y = torch.from_numpy(job.train.x), torch.from_numpy(job.train.y)
+        self.x, self.y = _tensors(job.train)
         assert job.validation is not None
-        self.vx, self.vy = torch.from_numpy(job.validation.x), torch.from_numpy(job.validation.y)
+        self.vx, self.vy = _tensors(job.validation)
 
     def epoch(self, number: int) -> None:
         self.net.train()
@@ -119,6 +117,10 @@ class _ByHand:
         with torch.no_grad():
             outputs = torch.cat([self.net(x) for x in self.vx.split(1024)])
             float((outputs.argmax(dim=1) == self.vy).float().mean())
+
+
+def _tensors(examples: Examples) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.from_numpy(examples.inputs["image"]), torch.from_numpy(examples.targets["target"])
 
 
 def _job(folder: Path, rows: int, epochs: int) -> Job:
@@ -146,16 +148,16 @@ def _job(folder: Path, rows: int, epochs: int) -> Job:
         }
     )
 
-    def split(part: dict[str, Any]) -> Split:
+    def split(part: dict[str, Any]) -> Examples:
         x = task.decode({"image": part["image"]}, preprocessing)["image"]
-        return Split(x=x, y=np.asarray(task.targets(part["label"], labels)))
+        return Examples(inputs={"image": x}, targets={"target": task.targets(part["label"], labels)})
 
     return Job(
         task=task,
         net=net,
         config=net.config(),
         training=recipe.training,
-        shape=Shape(input=tensors.inputs[0], output=tensors.outputs[0], preprocessing=preprocessing),
+        shape=Shape(inputs=tensors.inputs, outputs=tensors.outputs, preprocessing=preprocessing),
         train=split(columns),
         validation=split(held),
         digest="speed",

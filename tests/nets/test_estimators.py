@@ -11,8 +11,8 @@ def _shape(features: int, classes: int | None = None) -> Shape:
     probabilities = TensorSpec(name="probabilities", datatype="FP32", shape=(-1, classes or 0))
     prediction = TensorSpec(name="prediction", datatype="FP32", shape=(-1,))
     return Shape(
-        input=TensorSpec(name="features", datatype="FP32", shape=(-1, features)),
-        output=probabilities if classes else prediction,
+        inputs=(TensorSpec(name="features", datatype="FP32", shape=(-1, features)),),
+        outputs=(probabilities if classes else prediction,),
         preprocessing={},
     )
 

@@ -10,8 +10,8 @@ from modelyard.types.tensor import TensorSpec
 
 def image_shape(height: int, width: int, channels: int, classes: int = 3) -> Shape:
     return Shape(
-        input=TensorSpec(name="image", datatype="UINT8", shape=(-1, height, width, channels)),
-        output=TensorSpec(name="probabilities", datatype="FP32", shape=(-1, classes)),
+        inputs=(TensorSpec(name="image", datatype="UINT8", shape=(-1, height, width, channels)),),
+        outputs=(TensorSpec(name="probabilities", datatype="FP32", shape=(-1, classes)),),
         preprocessing={"mean": [100.0] * channels, "std": [50.0] * channels},
     )
 
@@ -20,8 +20,8 @@ def table_shape(features: int, classes: int | None) -> Shape:
     probabilities = TensorSpec(name="probabilities", datatype="FP32", shape=(-1, classes or 0))
     prediction = TensorSpec(name="prediction", datatype="FP32", shape=(-1,))
     return Shape(
-        input=TensorSpec(name="features", datatype="FP32", shape=(-1, features)),
-        output=probabilities if classes else prediction,
+        inputs=(TensorSpec(name="features", datatype="FP32", shape=(-1, features)),),
+        outputs=(probabilities if classes else prediction,),
         preprocessing={},
     )
 

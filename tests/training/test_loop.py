@@ -11,10 +11,10 @@ import torch
 from modelyard import nets, tasks
 from modelyard.errors import Cancelled, InvalidInput
 from modelyard.nets import Shape
+from modelyard.tasks.contract import Examples
 from modelyard.tasks.options import resolve
-from modelyard.training import optimizers
 from modelyard.training.checkpoints import Checkpoints
-from modelyard.training.job import Job, Split
+from modelyard.training.job import Job
 from modelyard.training.loop import Loop
 from modelyard.training.recipe import GradientTraining
 from modelyard.types.tensor import TensorSpec
@@ -50,12 +50,12 @@ def _job(folder: Path, reporter: Any, *, attempt: int = 1, classes: int | None =
         config=net.config(hidden=(16,), dropout=0.3),
         training=resolve(GradientTraining, {"epochs": 6, "batch_size": 16, **given}, "training"),
         shape=Shape(
-            input=TensorSpec(name="features", datatype="FP32", shape=(-1, 5)),
-            output=spec if classes else prediction,
+            inputs=(TensorSpec(name="features", datatype="FP32", shape=(-1, 5)),),
+            outputs=(spec if classes else prediction,),
             preprocessing={} if classes else {"target_mean": 50.0, "target_std": 20.0},
         ),
-        train=Split(x=x[:90], y=targets[:90]),
-        validation=Split(x=x[90:], y=targets[90:]),
+        train=Examples(inputs={"features": x[:90]}, targets={"target": targets[:90]}),
+        validation=Examples(inputs={"features": x[90:]}, targets={"target": targets[90:]}),
         digest="d",
         checkpoints=folder,
         attempt=attempt,
@@ -66,10 +66,7 @@ def _job(folder: Path, reporter: Any, *, attempt: int = 1, classes: int | None =
 def _run(job: Job) -> Loop:
     torch.manual_seed(job.training.seed)
     module = job.net.build(job.config, job.shape)
-    optimizer = optimizers.create(module.parameters(), job.training)
-    loop = Loop(
-        job=job, module=module, optimizer=optimizer, checkpoints=Checkpoints(job.checkpoints, job.attempt)
-    )
+    loop = Loop(job=job, module=module, checkpoints=Checkpoints(job.checkpoints, job.attempt))
     loop.run()
     return loop
 
@@ -173,12 +170,7 @@ def test_a_cancel_is_heard_between_batches(tmp_path: Path, recorder: Any) -> Non
 def test_epochs_follow_the_rows_where_none_are_given(tmp_path: Path, recorder: Any) -> None:
     job = _job(tmp_path, recorder, epochs=None, batch_size=1)
     module = job.net.build(job.config, job.shape)
-    loop = Loop(
-        job=job,
-        module=module,
-        optimizer=optimizers.create(module.parameters(), job.training),
-        checkpoints=Checkpoints(tmp_path, 1),
-    )
+    loop = Loop(job=job, module=module, checkpoints=Checkpoints(tmp_path, 1))
     assert loop.epochs == 33  # 3,000 steps of 90
 
 
@@ -196,7 +188,8 @@ def test_the_weights_are_those_of_a_plain_loop(tmp_path: Path, recorder: Any) ->
         for start in range(0, 90, 16):
             rows = order[start : start + 16]
             loss = torch.nn.functional.cross_entropy(
-                module(torch.from_numpy(job.train.x[rows])), torch.from_numpy(job.train.y[rows])
+                module(torch.from_numpy(job.train.inputs["features"][rows])),
+                torch.from_numpy(job.train.targets["target"][rows]),
             )
             optimizer.zero_grad()
             loss.backward()

@@ -106,8 +106,8 @@ def test_a_package_of_a_net_of_ours(builtin: Builtin, tmp_path: Path, recorder: 
     from modelyard.nets import Shape
 
     shape = Shape(
-        input=manifest.tensors.inputs[0],
-        output=manifest.tensors.outputs[0],
+        inputs=manifest.tensors.inputs,
+        outputs=manifest.tensors.outputs,
         preprocessing=manifest.preprocessing,
     )
     net = nets.load("cnn")
@@ -230,4 +230,4 @@ def test_an_export_that_answers_otherwise_is_refused(
 
 
 def test_framework_table_names_what_nets_use() -> None:
-    assert {nets.load(name).framework for name in nets.NETS} == set(package_training.FRAMEWORKS)
+    assert {nets.load(name).framework for name in nets.NETS} <= set(package_training.FRAMEWORKS)

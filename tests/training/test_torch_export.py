@@ -11,8 +11,9 @@ from modelyard import nets, tasks
 from modelyard.engines.contract import EngineOptions
 from modelyard.engines.onnx import create
 from modelyard.nets import Shape
-from modelyard.training.job import Job, Split
-from modelyard.training.loop import answers
+from modelyard.tasks.contract import Examples
+from modelyard.training.job import Job
+from modelyard.training.objective import Objective, tensors
 from modelyard.training.recipe import GradientTraining
 from modelyard.training.torch_export import to_onnx
 from modelyard.types.tensor import Signature, TensorSpec
@@ -21,8 +22,8 @@ from modelyard.types.tensor import Signature, TensorSpec
 @pytest.mark.parametrize(("height", "width", "channels"), [(9, 13, 3), (71, 37, 1)])
 def test_the_cnn_at_odd_sizes(tmp_path: Path, recorder: Any, height: int, width: int, channels: int) -> None:
     shape = Shape(
-        input=TensorSpec(name="image", datatype="UINT8", shape=(-1, height, width, channels)),
-        output=TensorSpec(name="probabilities", datatype="FP32", shape=(-1, 3)),
+        inputs=(TensorSpec(name="image", datatype="UINT8", shape=(-1, height, width, channels)),),
+        outputs=(TensorSpec(name="probabilities", datatype="FP32", shape=(-1, 3)),),
         preprocessing={"mean": [120.0] * channels, "std": [60.0] * channels},
     )
     pixels = np.random.default_rng(0).integers(0, 256, (5, height, width, channels), dtype=np.uint8)
@@ -33,7 +34,7 @@ def test_the_cnn_at_odd_sizes(tmp_path: Path, recorder: Any, height: int, width:
         config=net.config(),
         training=GradientTraining(),
         shape=shape,
-        train=Split(x=pixels, y=np.zeros(5, np.int64)),
+        train=Examples(inputs={"image": pixels}, targets={"target": np.zeros(5, np.int64)}),
         validation=None,
         digest="d",
         checkpoints=tmp_path / "checkpoints",
@@ -42,12 +43,13 @@ def test_the_cnn_at_odd_sizes(tmp_path: Path, recorder: Any, height: int, width:
     )
     torch.manual_seed(0)
     module = net.build(job.config, shape).eval()
-    to_onnx(module, job, tmp_path / "model.onnx")
+    objective = Objective(module, job)
+    to_onnx(objective, job.train, tmp_path / "model.onnx")
     engine = create(
-        tmp_path / "model.onnx", Signature(inputs=(shape.input,), outputs=(shape.output,)), EngineOptions()
+        tmp_path / "model.onnx", Signature(inputs=shape.inputs, outputs=shape.outputs), EngineOptions()
     )
     with torch.inference_mode():
-        expected = answers(module(torch.from_numpy(pixels)), job)["probabilities"]
+        expected = objective.answers(tensors({"image": pixels}))["probabilities"].numpy()
     for rows in (1, 2, 5):
         found = engine.run({"image": pixels[:rows]})["probabilities"]
         assert np.allclose(found, expected[:rows], atol=1e-5)

@@ -13,7 +13,8 @@ from modelyard.engines import Model
 from modelyard.errors import InvalidInput
 from modelyard.evaluation.interval import Bootstrap, bootstrap
 from modelyard.evaluation.mistakes import Mistake, MistakeKeeper
-from modelyard.types.report import Report
+from modelyard.tasks.contract import EXHIBITED
+from modelyard.types.report import Exhibit, Report
 from modelyard.types.run import Reporter
 
 Array = npt.NDArray[Any]
@@ -36,6 +37,7 @@ class Evaluation:
 
     report: Report
     mistakes: tuple[Mistake, ...] = ()
+    exhibits: tuple[Exhibit, ...] = ()
 
 
 def evaluate(model: Model, dataset: Dataset, options: EvaluationOptions, reporter: Reporter) -> Evaluation:
@@ -71,7 +73,7 @@ def evaluate(model: Model, dataset: Dataset, options: EvaluationOptions, reporte
         notes=_notes(model, dataset, options.split),
         seconds=round(time.monotonic() - start, 3),
     )
-    return Evaluation(report=report, mistakes=mistakes)
+    return Evaluation(report=report, mistakes=mistakes, exhibits=_exhibits(model, dataset, options.split))
 
 
 def _answers(
@@ -85,10 +87,10 @@ def _answers(
     found: list[dict[str, Array]] = []
     targets: list[Array] = []
     done = 0
-    for columns in dataset.batches(split, names=[*features, target], rows=BATCH_ROWS):
+    for columns in dataset.batches(split, names=_wanted(features, target), rows=BATCH_ROWS):
         reporter.check()
-        targets.append(task.targets(columns.pop(target), manifest.labels))
-        arrays = model.prepared.decode(columns)
+        targets.append(task.targets(columns[target], manifest.labels))
+        arrays = model.prepared.decode({name: columns[name] for name in features})
         found.append(_finite(model.predict(arrays)))
         if task.target_kind == "class":
             keeper.add(arrays, found[-1]["probabilities"], targets[-1])
@@ -98,9 +100,22 @@ def _answers(
     return outputs, np.concatenate(targets), keeper.mistakes
 
 
+def _wanted(features: list[str], target: str) -> list[str]:
+    return list(dict.fromkeys([*features, target]))
+
+
+def _exhibits(model: Model, dataset: Dataset, split: str) -> tuple[Exhibit, ...]:
+    features, target = model.task.features(model.manifest.preprocessing), _target(model, dataset)
+    first = next(iter(dataset.batches(split, names=_wanted(features, target), rows=EXHIBITED)))
+    return tuple(model.task.exhibits(model.predict, model.prepared, first, model.manifest.labels))
+
+
 def _target(model: Model, dataset: Dataset) -> str:
+    """Where a task has no target, a model is compared with its own input."""
     names = [column.name for column in dataset.manifest.schema.columns]
-    target = str(model.manifest.preprocessing.get("target") or dataset.manifest.schema.label)
+    target = str(model.manifest.preprocessing.get("target") or dataset.manifest.schema.label or "")
+    if not target and model.task.target_kind == "none":
+        target = model.task.features(model.manifest.preprocessing)[0]
     for name in (*model.task.features(model.manifest.preprocessing), target):
         if name not in names:
             raise InvalidInput("the data set lacks a column that the model needs", came=names, allowed=name)
@@ -109,7 +124,7 @@ def _target(model: Model, dataset: Dataset) -> str:
 
 def _finite(outputs: Mapping[str, Array]) -> dict[str, Array]:
     for name, values in outputs.items():
-        if not np.isfinite(values).all():
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise InvalidInput("the model answers with numbers that are not finite", came=name)
     return dict(outputs)
 

@@ -1,5 +1,6 @@
 """The page of a report: one HTML file without scripts or links, with every name from outside escaped."""
 
+import base64
 import string
 from collections.abc import Callable, Sequence
 from html import escape
@@ -8,13 +9,13 @@ from typing import Final
 
 from modelyard.evaluation import pictures, tables
 from modelyard.evaluation.mistakes import Mistake
-from modelyard.types.report import Interval, Report
+from modelyard.types.report import Exhibit, Interval, Report
 
 _GOOD_VERDICTS: Final = ("good",)
 _NEUTRAL_VERDICTS: Final = ("unknown",)
 
 
-def render(report: Report, mistakes: Sequence[Mistake]) -> str:
+def render(report: Report, mistakes: Sequence[Mistake], exhibits: Sequence[Exhibit] = ()) -> str:
     """The whole page. What a report does not have is left out."""
     name = report.model or report.task
     cards = _headline(report) + _section("Figures", tables.figures(report))
@@ -28,6 +29,7 @@ def render(report: Report, mistakes: Sequence[Mistake]) -> str:
         _section("Classes", tables.classes(report), style="wide"),
         _section("Most frequent confusions", tables.confusions(report), style="wide"),
         _section("Most confident mistakes", tables.mistakes(mistakes), _MISTAKES_WHY, style="wide"),
+        *(_section(escape(e.title), _exhibit(e), escape(e.note), style="wide") for e in exhibits),
         _section("Where it comes from", tables.lineage(report), style="wide"),
         "</div>",
     ]
@@ -103,6 +105,16 @@ def _pictures(report: Report) -> list[str]:
         _section(name, picture, why, style="wide" if alone and k == len(shown) - 1 else "")
         for k, (name, picture, why) in enumerate(shown)
     ]
+
+
+def _exhibit(exhibit: Exhibit) -> str:
+    """Its table, then its pictures, which stand in the page itself."""
+    shown = "".join(
+        f'<figure><img src="data:image/png;base64,{base64.b64encode(p.png).decode()}" alt="{escape(p.caption)}">'
+        f"<figcaption>{escape(p.caption)}</figcaption></figure>"
+        for p in exhibit.pictures
+    )
+    return tables.plain(exhibit.header, exhibit.rows) + (f'<div class="shown">{shown}</div>' if shown else "")
 
 
 def _section(title: str, body: str, why: str = "", style: str = "") -> str:

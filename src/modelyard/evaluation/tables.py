@@ -112,6 +112,15 @@ def lineage(report: Report) -> str:
     return f'<dl class="lineage">{rows}</dl><br>{recipe}'
 
 
+def plain(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of texts, escaped; nothing for no rows."""
+    return (
+        _table(map(escape, header), [[escape(cell) for cell in row] for row in rows], len(header))
+        if rows
+        else ""
+    )
+
+
 def _figure(mistake: Mistake) -> str:
     sure = f'<span class="sure">{mistake.confidence:.0%}</span>'
     return (

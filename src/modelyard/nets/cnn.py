@@ -38,7 +38,7 @@ def build(config: Cnn, shape: Shape) -> "nn.Module":
         *(nn.Conv2d(second, third, 3, padding=1), nn.ReLU()),
         *([nn.AvgPool2d(step, ceil_mode=True, count_include_pad=False)] if max(step) > 1 else []),
         *(nn.Flatten(), nn.Dropout(config.dropout), nn.Linear(flat, config.hidden), nn.ReLU()),
-        *(nn.Dropout(config.dropout), nn.Linear(config.hidden, shape.outputs)),
+        *(nn.Dropout(config.dropout), nn.Linear(config.hidden, shape.values)),
     ]
     return nn.Sequential(*layers)
 

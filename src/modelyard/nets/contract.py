@@ -2,13 +2,18 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
 from modelyard.types.tensor import TensorSpec
 
-Framework = Literal["pytorch", "sklearn"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from torch import Tensor, nn
+
+Framework = Literal["pytorch", "closed-form", "sklearn"]
 IMAGES, CLASSES, NUMBERS = "image-classification", "tabular-classification", "tabular-regression"
 
 
@@ -16,14 +21,24 @@ IMAGES, CLASSES, NUMBERS = "image-classification", "tabular-classification", "ta
 class Shape:
     """What a net is built for: the engine's tensors and the task's fitted parameters.
 
-    input          `image` UINT8 [-1, height, width, channels] or `features` FP32 [-1, features]
-    output         `probabilities` FP32 [-1, classes] or `prediction` FP32 [-1]
+    inputs         as `image` UINT8 [-1, height, width, channels] or `features` FP32 [-1, features]
+    outputs        as `probabilities` FP32 [-1, classes] or `prediction` FP32 [-1]
     preprocessing  as `Task.fit` made it; for images `mean` and `std` a channel, in steps of 0..255
     """
 
-    input: TensorSpec
-    output: TensorSpec
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
     preprocessing: Mapping[str, Any]
+
+    @property
+    def input(self) -> TensorSpec:
+        """The first."""
+        return self.inputs[0]
+
+    @property
+    def output(self) -> TensorSpec:
+        """The first."""
+        return self.outputs[0]
 
     @property
     def is_image(self) -> bool:
@@ -31,19 +46,19 @@ class Shape:
 
     @property
     def classes(self) -> int | None:
-        """How many, or None for a regression."""
-        return self.output.shape[1] if self.output.name == "probabilities" else None
+        """How many; None where the answer is no probability of each class."""
+        return next((spec.shape[1] for spec in self.outputs if spec.name == "probabilities"), None)
 
     @property
     def width(self) -> int:
-        """Values a row."""
+        """Values a row of the first input."""
         size = 1
         for axis in self.input.shape[1:]:
             size *= axis
         return size
 
     @property
-    def outputs(self) -> int:
+    def values(self) -> int:
         """Values a row that a network's last layer gives."""
         return self.classes or 1
 
@@ -52,11 +67,16 @@ class Shape:
 class Net:
     """One file in nets/, one line in nets.NETS.
 
-    config   a frozen msgspec struct with defaults; read without the framework
-    build    (config, shape) -> a torch.nn.Module, or an unfitted scikit-learn estimator. A module takes the
-             engine's
-             input and gives logits [rows, classes], or [rows] in units of the training targets' deviation.
-    source   the paper or book that describes it
+    framework  "pytorch": trained by steps along the gradient. "closed-form": a module too, whose `solve` finds its
+               buffers in one go. "sklearn": an estimator
+    config     a frozen msgspec struct with defaults; read without the framework
+    build      (config, shape) -> a torch.nn.Module, or an unfitted scikit-learn estimator
+    source     the paper or book that describes it
+    exporter   "dynamo" traces with torch.export; "trace" is for recurrent nets of free length
+
+    A module takes the engine's inputs in their order and gives logits [rows, classes], or [rows] in units of the
+    training targets' deviation; it is trained by cross entropy, or squared error. A module whose objective or
+    answer is another has what `Own` says besides.
     """
 
     name: str
@@ -65,3 +85,23 @@ class Net:
     config: type[msgspec.Struct]
     build: Callable[[Any, Shape], Any]
     source: str
+    exporter: Literal["dynamo", "trace"] = "dynamo"
+
+
+class Own(Protocol):
+    """What a module may have for itself, each alone or together with the others."""
+
+    def loss(
+        self, inputs: Mapping[str, "Tensor"], targets: Mapping[str, "Tensor"], player: str = ""
+    ) -> dict[str, "Tensor"]:
+        """Means over the rows of a batch: "loss", which is made small, and parts of it, which are shown. Draws
+        (dropout, noise) come from torch's global generator, which is seeded."""
+
+    def answer(self, *inputs: "Tensor") -> dict[str, "Tensor"]:
+        """The engine's outputs by their names: what is exported in the place of `forward`."""
+
+    def players(self) -> "Mapping[str, Iterable[nn.Parameter]]":
+        """Whose turn it is in a step, one after the other, and which parameters move at it (adversarial nets)."""
+
+    def solve(self, inputs: Mapping[str, "Tensor"], targets: Mapping[str, "Tensor"]) -> None:
+        """Of a closed form: find the buffers from the whole training split."""

@@ -28,7 +28,7 @@ def build(config: Mlp, shape: Shape) -> "nn.Module":
     for units in config.hidden:
         layers += [nn.Linear(width, units), nn.ReLU(), nn.Dropout(config.dropout)]
         width = units
-    layers.append(nn.Linear(width, shape.outputs))
+    layers.append(nn.Linear(width, shape.values))
     if shape.classes is None:
         layers.append(nn.Flatten(0))  # [rows, 1] -> [rows]
     return nn.Sequential(*layers)

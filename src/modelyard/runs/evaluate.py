@@ -32,7 +32,7 @@ def run(context: RunContext) -> RunOutcome:
         split=params.split, bootstrap=Bootstrap(seed=params.seed), model=params.model, dataset=params.dataset
     )
     found = evaluate(model, dataset, options, context.reporter)
-    write_report(found.report, context.outputs / "report", found.mistakes)
+    write_report(found.report, context.outputs / "report", found.mistakes, found.exhibits)
     return RunOutcome(state="succeeded", outputs={"report": "report"}, summary=summary(found))
 
 

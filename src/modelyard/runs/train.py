@@ -37,7 +37,7 @@ def run(context: RunContext) -> RunOutcome:
         recipe, dataset, package, context.checkpoints, context.spec.attempt, context.reporter, lineage=lineage
     )
     found = _evaluated(context, recipe, dataset, name, trained)
-    write_report(found.report, context.outputs / "report", found.mistakes)
+    write_report(found.report, context.outputs / "report", found.mistakes, found.exhibits)
     return RunOutcome(
         state="succeeded",
         outputs={"package": "package", "report": "report"},
@@ -62,7 +62,7 @@ def _evaluated(
     model = open_model(context.outputs / "package")
     found = evaluate(model, dataset, options, context.reporter)
     report = msgspec.structs.replace(found.report, fit=trained.fit, history=trained.history)
-    return Evaluation(report=report, mistakes=found.mistakes)
+    return Evaluation(report=report, mistakes=found.mistakes, exhibits=(*trained.exhibits, *found.exhibits))
 
 
 def _summary(trained: TrainResult, found: Evaluation) -> dict[str, object]:

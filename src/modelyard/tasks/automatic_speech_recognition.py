@@ -7,14 +7,15 @@ import base64
 import binascii
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, NoReturn
+from typing import Any, Final, NoReturn
 
 import msgspec
 import numpy as np
 
 from modelyard.errors import InvalidInput, TooLarge
 from modelyard.tasks.answers import NoParameters
-from modelyard.tasks.contract import Array, Columns
+from modelyard.tasks.base import BaseTask
+from modelyard.tasks.contract import Array, Columns, TargetKind
 from modelyard.tasks.options import resolve
 from modelyard.types.dataset import Schema
 from modelyard.types.report import Metrics
@@ -45,14 +46,12 @@ class PreparedSpeech:
         return {COLUMN: _files(arrays[COLUMN].tolist())}
 
 
-class SpeechRecognition:
+class SpeechRecognition(BaseTask):
     """See `contract.Task`."""
 
     name = "automatic-speech-recognition"
     main_metric = "none"
-    higher_is_better = True
-    default_net = ""
-    target_kind: Literal["class", "number"] = "number"
+    target_kind: TargetKind = "number"
     options: type[Any] = SpeechOptions
 
     def check(self, schema: Schema, target: str) -> list[str]:
@@ -61,7 +60,9 @@ class SpeechRecognition:
             allowed="yard models import",
         )
 
-    def fit(self, columns: Columns, schema: Schema, options: Mapping[str, Any]) -> dict[str, Any]:
+    def fit(
+        self, columns: Columns, schema: Schema, options: Mapping[str, Any], folder: Path | None = None
+    ) -> dict[str, Any]:
         raise InvalidInput(f"the task {self.name!r} has nothing to fit")
 
     def features(self, preprocessing: Mapping[str, Any]) -> list[str]:
@@ -87,12 +88,6 @@ class SpeechRecognition:
         several = inputs if isinstance(inputs, list) else [inputs]
         return {COLUMN: [_from_json(one) for one in several]}
 
-    def decode(self, columns: Columns, preprocessing: Mapping[str, Any]) -> dict[str, Array]:
-        return self.prepare(preprocessing).decode(columns)
-
-    def transform(self, arrays: Mapping[str, Array], preprocessing: Mapping[str, Any]) -> dict[str, Array]:
-        return self.prepare(preprocessing).transform(arrays)
-
     def encode(
         self, outputs: Mapping[str, Array], labels: Sequence[str], parameters: Mapping[str, Any]
     ) -> list[Any]:
@@ -108,9 +103,6 @@ class SpeechRecognition:
 
     def main(self, outputs: Mapping[str, Array], targets: Array) -> float:
         return _no_evaluation()
-
-    def default_recipe(self, net: str) -> dict[str, Any]:
-        return {"preprocessing": {}, "training": {}, "evaluation": {}}
 
 
 def _from_json(value: Any) -> bytes:

@@ -11,20 +11,69 @@ which lies in the package, so that training, evaluation and serving run the same
 the task are the same for callers that do it once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from modelyard.types.dataset import Schema
-from modelyard.types.report import Metrics
+from modelyard.types.report import Exhibit, Metrics
 from modelyard.types.tensor import Signature
 
 Array = npt.NDArray[Any]
 Columns = Mapping[str, Any]
 """Column name -> values (a list or an array), one a row."""
+TargetKind = Literal["class", "number", "other", "none"]
+"""What a recipe's target is: one of the labels; a number; anything else (a text, boxes, a list); or none, where a
+model learns from its own inputs."""
+Predict = Callable[[Mapping[str, Array]], Mapping[str, Array]]
+"""Arrays of a signature's inputs to its outputs."""
+EXHIBITED: Final = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """Rows of a split, as a net is trained on them.
+
+    inputs   the engine's tensors by their names, [rows, ...]; more where training needs more
+    targets  what the loss compares with, [rows, ...]: "target" int64 class numbers or float64 values, or the task's
+             own
+    ragged   name of an array above -> how much of its second axis each row uses, int64 [rows]; the rest is padding,
+             of which a batch needs no more than its longest row has
+    """
+
+    inputs: Mapping[str, Array]
+    targets: Mapping[str, Array] = field(default_factory=dict)
+    ragged: Mapping[str, Array] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.inputs.values())))
+
+    @property
+    def lengths(self) -> Array | None:
+        """What a row costs, where rows are of several lengths: the sum of all that is ragged, int64 [rows]."""
+        return np.sum(list(self.ragged.values()), axis=0) if self.ragged else None
+
+    def take(self, rows: npt.NDArray[np.int64]) -> "Examples":
+        """These rows, without the padding that none of them needs."""
+        used = {name: lengths[rows] for name, lengths in self.ragged.items()}
+
+        def taken(named: Mapping[str, Array]) -> dict[str, Array]:
+            return {
+                name: array[rows, : max(1, int(used[name].max(initial=1)))] if name in used else array[rows]
+                for name, array in named.items()
+            }
+
+        return Examples(inputs=taken(self.inputs), targets=taken(self.targets), ragged=used)
+
+    def part(self, most: int) -> "Examples":
+        """At most this many rows, evenly spaced."""
+        if len(self) <= most:
+            return self
+        return self.take(np.linspace(0, len(self) - 1, most).astype(np.int64))
 
 
 class Prepared(Protocol):
@@ -61,24 +110,32 @@ class Task(Protocol):
         """Empty where no recipe trains it: models of this task are brought."""
 
     @property
-    def target_kind(self) -> Literal["class", "number"]: ...
+    def target_kind(self) -> TargetKind: ...
 
     @property
     def options(self) -> type[Any]:
         """The frozen msgspec struct that a recipe's `preprocessing` section is read into."""
 
     def check(self, schema: Schema, target: str) -> list[str]:
-        """Names of the feature columns, in the schema's order.
+        """Names of the feature columns, in the schema's order. For a `target_kind` of "none", `target` is "" where
+        the recipe and the data set name none.
 
         Raises InvalidInput naming what is there and what is needed.
         """
 
-    def fit(self, columns: Columns, schema: Schema, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Preprocessing from the training split alone: the columns that `check` named. JSON values only.
+    def fit(
+        self, columns: Columns, schema: Schema, options: Mapping[str, Any], folder: Path | None = None
+    ) -> dict[str, Any]:
+        """Preprocessing from the training split alone: the columns that `check` named, and the target's where the
+        kind is "other"; `schema.label` is the target. JSON values only. What is too large for JSON (a tokenizer) is
+        written into `folder`, the package's.
 
         Training adds the key `target`, the name of the column to predict, and for numbers `target_mean` and
         `target_std`.
         """
+
+    def examples(self, prepared: Prepared, columns: Columns, target: Any, labels: Sequence[str]) -> Examples:
+        """Rows to train on: the feature columns, and the target's values (None where there is no target)."""
 
     def features(self, preprocessing: Mapping[str, Any]) -> list[str]:
         """Names of the data set's columns that `decode` needs."""
@@ -109,8 +166,8 @@ class Task(Protocol):
         parameters that the task does not have."""
 
     def targets(self, column: Any, labels: Sequence[str]) -> Array:
-        """The target column as int64 class numbers or float64 values, [rows]. Raises InvalidInput on missing
-        values and on classes that are not in `labels`."""
+        """The target column as `metrics` compares it, [rows]: int64 class numbers, float64 values, or objects.
+        Raises InvalidInput on missing values and on classes that are not in `labels`."""
 
     def metrics(
         self, outputs: Mapping[str, Array], targets: npt.NDArray[np.generic], labels: Sequence[str]
@@ -119,6 +176,12 @@ class Task(Protocol):
 
     def main(self, outputs: Mapping[str, Array], targets: npt.NDArray[np.generic]) -> float:
         """`main_metric` alone, cheap: a bootstrap calls it a thousand times."""
+
+    def exhibits(
+        self, predict: Predict, prepared: Prepared, columns: Columns, labels: Sequence[str]
+    ) -> Sequence[Exhibit]:
+        """What a report's page shows besides figures, of a split's first rows (`EXHIBITED` at most; the target's
+        column among them): answers beside truths, pictures, neighbours."""
 
     def default_recipe(self, net: str) -> dict[str, Any]:
         """The parts of a recipe that were not given: {"preprocessing", "training", "evaluation"}."""

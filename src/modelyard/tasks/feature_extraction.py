@@ -9,7 +9,7 @@ import numpy as np
 from modelyard.errors import InvalidInput
 from modelyard.tasks import texts
 from modelyard.tasks.answers import finite
-from modelyard.tasks.contract import Array
+from modelyard.tasks.contract import Array, TargetKind
 from modelyard.tasks.options import resolve
 from modelyard.tasks.text_task import TextTask
 from modelyard.types.report import Metrics
@@ -32,7 +32,7 @@ class FeatureExtraction(TextTask):
 
     name = "feature-extraction"
     main_metric = "none"
-    target_kind: Literal["class", "number"] = "number"
+    target_kind: TargetKind = "number"
 
     def signature(self, preprocessing: Mapping[str, Any], labels: Sequence[str]) -> Signature:
         """`embedding` FP32 [-1, width]."""

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from modelyard.errors import InvalidInput
 from modelyard.tasks import images, metrics
 from modelyard.tasks.answers import check_class_target, class_answers, class_targets
-from modelyard.tasks.contract import Array, Columns
+from modelyard.tasks.base import BaseTask
+from modelyard.tasks.contract import Array, Columns, TargetKind
 from modelyard.tasks.options import resolve
 from modelyard.types.dataset import Schema
 from modelyard.types.report import Metrics
@@ -70,14 +71,13 @@ class PreparedImages:
         return np.ascontiguousarray(pixels)
 
 
-class ImageClassification:
+class ImageClassification(BaseTask):
     """See `contract.Task`."""
 
     name = "image-classification"
     main_metric = "accuracy"
-    higher_is_better = True
     default_net = "cnn"
-    target_kind: Literal["class", "number"] = "class"
+    target_kind: TargetKind = "class"
     options = ImageOptions
 
     def check(self, schema: Schema, target: str) -> list[str]:
@@ -88,7 +88,9 @@ class ImageClassification:
         check_class_target(schema, target, self.name)
         return found
 
-    def fit(self, columns: Columns, schema: Schema, options: Mapping[str, Any]) -> dict[str, Any]:
+    def fit(
+        self, columns: Columns, schema: Schema, options: Mapping[str, Any], folder: Path | None = None
+    ) -> dict[str, Any]:
         given = resolve(ImageOptions, options, "preprocessing")
         (column,) = columns
         sample = _evenly(list(columns[column]))
@@ -130,12 +132,6 @@ class ImageClassification:
                 allowed="bytes, base64 text, or a list of it",
             )
         return {"image": [one if isinstance(one, bytes) else images.from_base64(one) for one in several]}
-
-    def decode(self, columns: Columns, preprocessing: Mapping[str, Any]) -> dict[str, Array]:
-        return self.prepare(preprocessing).decode(columns)
-
-    def transform(self, arrays: Mapping[str, Array], preprocessing: Mapping[str, Any]) -> dict[str, Array]:
-        return self.prepare(preprocessing).transform(arrays)
 
     def encode(
         self, outputs: Mapping[str, Array], labels: Sequence[str], parameters: Mapping[str, Any]

@@ -5,18 +5,21 @@ from pathlib import Path
 from typing import Any
 
 from modelyard.tasks import tables
-from modelyard.tasks.contract import Array, Columns
+from modelyard.tasks.base import BaseTask
+from modelyard.tasks.contract import Columns
 from modelyard.tasks.table_fit import TableOptions
 from modelyard.tasks.table_fit import fit as fit_table
 from modelyard.types.dataset import Schema
 
 
-class TableTask:
+class TableTask(BaseTask):
     """The half of a Task that reads rows. See `contract.Task`."""
 
     options = TableOptions
 
-    def fit(self, columns: Columns, schema: Schema, options: Mapping[str, Any]) -> dict[str, Any]:
+    def fit(
+        self, columns: Columns, schema: Schema, options: Mapping[str, Any], folder: Path | None = None
+    ) -> dict[str, Any]:
         return fit_table(columns, schema, options)
 
     def features(self, preprocessing: Mapping[str, Any]) -> list[str]:
@@ -27,9 +30,3 @@ class TableTask:
 
     def sample(self, inputs: Any) -> dict[str, Any]:
         return tables.sample(inputs)
-
-    def decode(self, columns: Columns, preprocessing: Mapping[str, Any]) -> dict[str, Array]:
-        return self.prepare(preprocessing).decode(columns)
-
-    def transform(self, arrays: Mapping[str, Array], preprocessing: Mapping[str, Any]) -> dict[str, Array]:
-        return self.prepare(preprocessing).transform(arrays)

@@ -1,14 +1,14 @@
 """Tabular classification: a row of a table in, a probability for each class out."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from modelyard.tasks import metrics, tables
 from modelyard.tasks.answers import check_class_target, class_answers, class_targets
-from modelyard.tasks.contract import Array
+from modelyard.tasks.contract import Array, TargetKind
 from modelyard.tasks.table_task import TableTask
 from modelyard.types.dataset import Schema
 from modelyard.types.report import Metrics
@@ -22,7 +22,7 @@ class TabularClassification(TableTask):
     main_metric = "accuracy"
     higher_is_better = True
     default_net = "random_forest"
-    target_kind: Literal["class", "number"] = "class"
+    target_kind: TargetKind = "class"
 
     def check(self, schema: Schema, target: str) -> list[str]:
         names = tables.features(schema, target, self.name)

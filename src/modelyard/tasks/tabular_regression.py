@@ -1,7 +1,7 @@
 """Tabular regression: a row of a table in, a number out."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +9,7 @@ import numpy.typing as npt
 from modelyard.errors import InvalidInput
 from modelyard.tasks import metrics, tables
 from modelyard.tasks.answers import NoParameters, finite, number_targets
-from modelyard.tasks.contract import Array
+from modelyard.tasks.contract import Array, TargetKind
 from modelyard.tasks.options import resolve
 from modelyard.tasks.table_task import TableTask
 from modelyard.types.dataset import Schema
@@ -26,7 +26,7 @@ class TabularRegression(TableTask):
     main_metric = "rmse"
     higher_is_better = False
     default_net = "linear_regression"
-    target_kind: Literal["class", "number"] = "number"
+    target_kind: TargetKind = "number"
 
     def check(self, schema: Schema, target: str) -> list[str]:
         names = tables.features(schema, target, self.name)

@@ -6,14 +6,15 @@ Only models that are brought have this task (`modelyard.conversion`): a recipe c
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, NoReturn
+from typing import Any, Final, NoReturn
 
 import msgspec
 import numpy as np
 
 from modelyard.errors import InvalidInput
 from modelyard.tasks.answers import NoParameters, finite
-from modelyard.tasks.contract import Array, Columns
+from modelyard.tasks.base import BaseTask
+from modelyard.tasks.contract import Array, Columns, TargetKind
 from modelyard.tasks.options import resolve
 from modelyard.types.dataset import Schema
 from modelyard.types.report import Metrics
@@ -50,14 +51,12 @@ class PreparedTensors:
         return dict(arrays)
 
 
-class Tensors:
+class Tensors(BaseTask):
     """See `contract.Task`."""
 
     name = "tensors"
     main_metric = "none"
-    higher_is_better = True
-    default_net = ""
-    target_kind: Literal["class", "number"] = "number"
+    target_kind: TargetKind = "number"
     options = NoOptions
 
     def check(self, schema: Schema, target: str) -> list[str]:
@@ -66,7 +65,9 @@ class Tensors:
             allowed="yard run, yard models import",
         )
 
-    def fit(self, columns: Columns, schema: Schema, options: Mapping[str, Any]) -> dict[str, Any]:
+    def fit(
+        self, columns: Columns, schema: Schema, options: Mapping[str, Any], folder: Path | None = None
+    ) -> dict[str, Any]:
         raise InvalidInput("the task 'tensors' has nothing to fit")
 
     def features(self, preprocessing: Mapping[str, Any]) -> list[str]:
@@ -94,12 +95,6 @@ class Tensors:
             )
         return {ONLY: inputs}
 
-    def decode(self, columns: Columns, preprocessing: Mapping[str, Any]) -> dict[str, Array]:
-        return self.prepare(preprocessing).decode(columns)
-
-    def transform(self, arrays: Mapping[str, Array], preprocessing: Mapping[str, Any]) -> dict[str, Array]:
-        return self.prepare(preprocessing).transform(arrays)
-
     def encode(
         self, outputs: Mapping[str, Array], labels: Sequence[str], parameters: Mapping[str, Any]
     ) -> list[Any]:
@@ -118,9 +113,6 @@ class Tensors:
 
     def main(self, outputs: Mapping[str, Array], targets: Array) -> float:
         return _no_evaluation()
-
-    def default_recipe(self, net: str) -> dict[str, Any]:
-        return {"preprocessing": {}, "training": {}, "evaluation": {}}
 
 
 def _array(spec: TensorSpec, value: Any) -> Array:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from modelyard.errors import InvalidInput
 from modelyard.tasks import texts
-from modelyard.tasks.contract import Array, Columns
+from modelyard.tasks.contract import Array, Columns, TargetKind
 from modelyard.tasks.text_task import TextTask
 from modelyard.types.dataset import Schema
 from modelyard.types.report import Metrics
@@ -68,7 +68,7 @@ class TextGeneration(TextTask):
     name = "text-generation"
     main_metric = "perplexity"
     higher_is_better = False
-    target_kind: Literal["class", "number"] = "number"
+    target_kind: TargetKind = "number"
     options: type[Any] = GenerationOptions
 
     def check(self, schema: Schema, target: str = "") -> list[str]:

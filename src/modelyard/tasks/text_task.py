@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from modelyard.errors import InvalidInput
 from modelyard.tasks import texts
-from modelyard.tasks.contract import Array, Columns
+from modelyard.tasks.base import BaseTask
+from modelyard.tasks.contract import Columns, TargetKind
 from modelyard.types.dataset import Schema
 
 
@@ -16,13 +17,11 @@ class TextOptions(msgspec.Struct, frozen=True, kw_only=True):
     """There is nothing to fit yet: the tokenizer comes with the model."""
 
 
-class TextTask:
+class TextTask(BaseTask):
     """The half of a Task that reads texts. See `contract.Task`."""
 
     name = ""
-    higher_is_better = True
-    default_net = ""
-    target_kind: Literal["class", "number"] = "class"
+    target_kind: TargetKind = "class"
     options = TextOptions
 
     def check(self, schema: Schema, target: str) -> list[str]:
@@ -31,7 +30,9 @@ class TextTask:
             allowed="yard run, yard models import",
         )
 
-    def fit(self, columns: Columns, schema: Schema, options: Mapping[str, Any]) -> dict[str, Any]:
+    def fit(
+        self, columns: Columns, schema: Schema, options: Mapping[str, Any], folder: Path | None = None
+    ) -> dict[str, Any]:
         raise InvalidInput(f"the task {self.name!r} has nothing to fit: the tokenizer comes with the model")
 
     def features(self, preprocessing: Mapping[str, Any]) -> list[str]:
@@ -42,12 +43,3 @@ class TextTask:
 
     def sample(self, inputs: Any) -> dict[str, Any]:
         return texts.sample(inputs)
-
-    def decode(self, columns: Columns, preprocessing: Mapping[str, Any]) -> dict[str, Array]:
-        return self.prepare(preprocessing).decode(columns)
-
-    def transform(self, arrays: Mapping[str, Array], preprocessing: Mapping[str, Any]) -> dict[str, Array]:
-        return self.prepare(preprocessing).transform(arrays)
-
-    def default_recipe(self, net: str) -> dict[str, Any]:
-        return {"preprocessing": {}, "training": {}, "evaluation": {}}

@@ -84,6 +84,35 @@ def diagnose(evidence: Evidence) -> FitVerdict:
     return FitVerdict(verdict="good", why=why)
 
 
+def diagnose_losses(
+    history: Mapping[str, list[list[float]]], kept_epoch: int | None, may_go_on: bool
+) -> FitVerdict:
+    """The same of curves alone, where there is no skill to compare."""
+    validation = history.get("validation/loss")
+    if not history.get("train/loss"):
+        return FitVerdict(verdict="unknown", why="there is no curve: it was solved in one go")
+    none = Skill(skill=1.0, metric=0.0, error=0.0)
+    evidence = Evidence(
+        metric="loss",
+        train=none,
+        validation=none,
+        history=history,
+        kept_epoch=kept_epoch,
+        may_go_on=may_go_on,
+    )
+    if falling := _still_falling(evidence):
+        return FitVerdict(verdict="not converged", why=f"{falling}: train for more epochs")
+    last = f"loss {history['train/loss'][-1][1]:.4g} on train"
+    if not validation:
+        return FitVerdict(verdict="unknown", why=f"{last}; there is no validation split to compare it with")
+    last += f", {min(value for _, value in validation):.4g} on validation at its lowest"
+    rise = _rise(evidence)
+    if rise and kept_epoch is None:
+        return FitVerdict(verdict="overfitting", why=f"{last}; {rise}")
+    kept = f"; {rise}, and epoch {kept_epoch}'s weights were kept" if rise else ""
+    return FitVerdict(verdict="good", why=f"{last}{kept}")
+
+
 def _still_falling(evidence: Evidence) -> str | None:
     name = "validation/loss" if "validation/loss" in evidence.history else "train/loss"
     losses = [value for _, value in evidence.history.get(name, [])]

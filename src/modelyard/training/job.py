@@ -1,40 +1,19 @@
 """What a framework is given, and what it gives back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 from modelyard.nets import Net, Shape
 from modelyard.tasks import Task
-from modelyard.tasks.contract import Array
+from modelyard.tasks.contract import Array, Examples
 from modelyard.types.package import Golden, NetRef
 from modelyard.types.run import Reporter
 
 History = dict[str, list[list[float]]]
 """A metric's points [epoch, value]; epochs count from 1."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Split:
-    """`x` is the engine's input tensor, [rows, ...]; `y` the targets, int64 class numbers or float64
-    values."""
-
-    x: Array
-    y: npt.NDArray[Any]
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-    def part(self, most: int) -> "Split":
-        """At most this many rows, evenly spaced."""
-        if len(self) <= most:
-            return self
-        rows = np.linspace(0, len(self) - 1, most).astype(np.int64)
-        return Split(x=self.x[rows], y=self.y[rows])
+Tensors = Mapping[str, Array]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +31,8 @@ class Job:
     config: Any
     training: Any
     shape: Shape
-    train: Split
-    validation: Split | None
+    train: Examples
+    validation: Examples | None
     digest: str
     checkpoints: Path
     attempt: int
@@ -61,9 +40,13 @@ class Job:
 
     @property
     def target_scale(self) -> tuple[float, float]:
-        """Mean and deviation of the training targets; (0, 1) for classes."""
+        """Mean and deviation of the training targets; (0, 1) for what is no number."""
         given = self.shape.preprocessing
         return float(given.get("target_mean", 0.0)), float(given.get("target_std", 1.0))
+
+    def engine_inputs(self, examples: Examples) -> dict[str, Array]:
+        """Of all that a net is trained on, what the engine is fed."""
+        return {spec.name: examples.inputs[spec.name] for spec in self.shape.inputs}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,12 +73,12 @@ class Fitted(Protocol):
     def may_go_on(self) -> bool:
         """Whether training ended because its epochs were over."""
 
-    def outputs(self, x: Array) -> Mapping[str, Array]:
-        """The framework's own answers to the engine's input: `probabilities` or `prediction`, float32."""
+    def outputs(self, examples: Examples) -> dict[str, Array]:
+        """The framework's own answers, by the names of the engine's outputs."""
 
-    def save(self, folder: Path, golden: Array) -> Saved:
-        """Write model.onnx, golden.safetensors (from these rows of input) and, for torch nets, the
-        weights."""
+    def save(self, folder: Path, golden: Sequence[Examples]) -> Saved:
+        """Write model.onnx, golden.safetensors (a set of each of these, which have one number of rows) and, for
+        torch nets, the weights."""
 
 
 class Framework(Protocol):

@@ -5,26 +5,29 @@ goes on from a checkpoint draws what an unbroken one would have drawn.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from modelyard.errors import InvalidInput
+from modelyard.tasks.contract import Examples
 from modelyard.training import optimizers
 from modelyard.training.checkpoints import Checkpoint, Checkpoints
 from modelyard.training.early_stop import StopState
-from modelyard.training.job import History, Job, Split
+from modelyard.training.job import History, Job
+from modelyard.training.objective import Objective
 from modelyard.training.recipe import GradientTraining
 from modelyard.training.schedules import PlateauState, factor
 
 _STEPS: Final = 3000  # what `epochs: null` aims at
 _CHECKED: Final = 16  # batches between two looks at whether the run was cancelled
-_EVALUATED: Final = 1024  # rows of an evaluation's batch
+_SORTED: Final = 50  # batches of rows of several lengths that are sorted among each other
 
 
 class LoopState(msgspec.Struct, kw_only=True):
@@ -45,17 +48,20 @@ class Loop:
 
     job: Job
     module: nn.Module
-    optimizer: torch.optim.Optimizer
     checkpoints: Checkpoints
     state: LoopState = field(default_factory=LoopState)
     best: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.given: GradientTraining = self.job.training
+        self.objective = Objective(self.module, self.job)
+        self.optimizers = {
+            player: optimizers.create(parameters, self.given)
+            for player, parameters in self.objective.players.items()
+        }
         rows = len(self.job.train)
         self.steps_per_epoch = math.ceil(rows / self.given.batch_size)
         self.epochs = self.given.epochs or min(60, max(7, round(_STEPS / self.steps_per_epoch)))
-        self.x, self.y = _tensors(self.job.train, self.job)
 
     def run(self) -> None:
         """Train until the epochs are over or a rule says to stop. Raises Cancelled, and InvalidInput on a
@@ -74,17 +80,19 @@ class Loop:
             return
         tensors = {name: torch.from_numpy(value.copy()) for name, value in found.tensors.items()}
         self.module.load_state_dict(_below("model.", tensors))
-        optimizers.restore(self.optimizer, _below("optimizer.", tensors))
+        for player, optimizer in self.optimizers.items():
+            optimizers.restore(optimizer, _below(_prefix(player), tensors))
         self.best = _below("best.", tensors)
         self.state = msgspec.convert(found.scalars, LoopState)
 
     def _epoch(self, epoch: int) -> None:
-        train_loss = self._train(epoch)
-        values = {"train/loss": train_loss, "learning_rate": self.optimizer.param_groups[0]["lr"]}
-        watched = train_loss
+        values = {f"train/{name}": value for name, value in self._train(epoch).items()}
+        watched = values["train/loss"]
+        values["learning_rate"] = self._rate
         if self.job.validation is not None:
-            watched, main = evaluate(self.module, self.job.validation, self.job)
-            values |= {"validation/loss": watched, f"validation/{self.job.task.main_metric}": main}
+            found = self._evaluated(self.job.validation)
+            values |= {f"validation/{name}": value for name, value in found.items()}
+            watched = found["loss"]
         _demand_finite(watched, self.given, epoch)
         for name, value in values.items():
             self.state.history.setdefault(name, []).append([epoch, value])
@@ -96,32 +104,54 @@ class Loop:
         self.job.reporter.metrics(epoch, values)
         self._progress(epoch, epoch)
 
-    def _train(self, epoch: int) -> float:
-        """One pass over the training rows; the mean loss of its batches."""
-        order = _order(len(self.y), self.given.seed, epoch)
+    def _train(self, epoch: int) -> dict[str, float]:
+        """One pass over the training rows; the mean losses of its batches."""
+        order = _order(self.job.train, self.given.batch_size, self.given.seed, epoch)
         self.module.train()
-        total = torch.zeros(())
-        for number, start in enumerate(range(0, len(order), self.given.batch_size)):
+        totals: dict[str, Tensor] = {}
+        for number, rows in enumerate(order):
             if number % _CHECKED == 0:
                 self.job.reporter.check()
                 self._progress(epoch - 1 + number / self.steps_per_epoch, epoch)
-            rows = order[start : start + self.given.batch_size]
             self._set_rate(epoch, number)
-            loss = loss_of(self.module(self.x[rows]), self.y[rows])
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            for name, value in self._step(self.job.train.take(rows)).items():
+                totals[name] = totals.get(name, torch.zeros(())) + value.detach() * len(rows)
+        means = {name: float(total) / len(self.job.train) for name, total in totals.items()}
+        _demand_finite(means["loss"], self.given, epoch)
+        return means
+
+    def _step(self, batch: Examples) -> dict[str, Tensor]:
+        """Each player's turn on one batch. Several players' losses are named by them, and "loss" is their sum."""
+        found: dict[str, Tensor] = {}
+        for player, optimizer in self.optimizers.items():
+            losses = self.objective.losses(batch, player)
+            self.module.zero_grad(set_to_none=True)  # of the other players too
+            losses["loss"].backward()  # type: ignore[no-untyped-call]
             if self.given.clip_norm is not None:
-                nn.utils.clip_grad_norm_(self.module.parameters(), self.given.clip_norm)
-            self.optimizer.step()
-            total += loss.detach() * len(rows)
-        mean = float(total) / len(order)
-        _demand_finite(mean, self.given, epoch)
-        return mean
+                nn.utils.clip_grad_norm_(self.objective.players[player], self.given.clip_norm)
+            optimizer.step()
+            found |= {f"{player}/{name}" if player else name: value for name, value in losses.items()}
+        return _with_sum(found, self.objective.players)
+
+    def _evaluated(self, examples: Examples) -> dict[str, float]:
+        """Losses, and the task's main metric in the target's unit where it is one of class or number."""
+        found = _with_sum(self.objective.evaluate(examples), self.objective.players)
+        task = self.job.task
+        if task.target_kind in ("class", "number"):
+            found[task.main_metric] = task.main(
+                self.objective.outputs(examples), np.asarray(examples.targets["target"])
+            )
+        return found
 
     def _progress(self, done: float, epoch: int) -> None:
         said = [f"epoch {epoch} of {self.epochs}"]
         said += [f"{name} {points[-1][1]:.4g}" for name, points in self.state.history.items() if "/" in name]
         self.job.reporter.progress(done, self.epochs, ", ".join(said))
+
+    @property
+    def _rate(self) -> float:
+        rate: float = next(iter(self.optimizers.values())).param_groups[0]["lr"]
+        return rate
 
     def _set_rate(self, epoch: int, number: int) -> None:
         step = (epoch - 1) * self.steps_per_epoch + number
@@ -129,8 +159,9 @@ class Loop:
         rate = self.given.learning_rate * factor(
             self.given.schedule, epoch=epoch, step=step, steps=steps, state=self.state.plateau
         )
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = rate
 
     def _is_over(self) -> bool:
         """Whether early stopping or the loss threshold ends the training after the epochs so far."""
@@ -142,7 +173,8 @@ class Loop:
 
     def _checkpoint(self) -> Checkpoint:
         tensors: dict[str, Any] = {f"model.{n}": v for n, v in self.module.state_dict().items()}
-        tensors |= {f"optimizer.{n}": v for n, v in optimizers.tensors_of(self.optimizer).items()}
+        for player, optimizer in self.optimizers.items():
+            tensors |= {f"{_prefix(player)}{n}": v for n, v in optimizers.tensors_of(optimizer).items()}
         tensors |= {f"best.{n}": v for n, v in self.best.items()}
         return Checkpoint(
             epoch=self.state.epoch,
@@ -152,45 +184,34 @@ class Loop:
         )
 
 
-def loss_of(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Mean cross entropy in nats of logits [rows, classes], or mean squared error [rows] in deviations."""
-    if targets.dtype == torch.int64:
-        return functional.cross_entropy(outputs, targets)
-    return functional.mse_loss(outputs, targets)
-
-
-@torch.inference_mode()
-def evaluate(module: nn.Module, split: Split, job: Job) -> tuple[float, float]:
-    """Loss, and the task's main metric in the target's unit."""
-    module.eval()
-    x, y = _tensors(split, job)
-    outputs = torch.cat([module(x[start : start + _EVALUATED]) for start in range(0, len(y), _EVALUATED)])
-    loss = float(loss_of(outputs, y))
-    return loss, job.task.main(answers(outputs, job), split.y)
-
-
-def answers(outputs: Tensor, job: Job) -> dict[str, Any]:
-    """A module's outputs as the engine would answer them."""
-    if job.shape.classes is not None:
-        return {"probabilities": outputs.softmax(dim=1).numpy()}
-    mean, std = job.target_scale
-    return {"prediction": (outputs * std + mean).numpy()}
-
-
-def _tensors(split: Split, job: Job) -> tuple[Tensor, Tensor]:
-    """Classes stay; numbers are scaled to mean 0 and deviation 1."""
-    x = torch.from_numpy(split.x)
-    if job.shape.classes is not None:
-        return x, torch.from_numpy(split.y)
-    mean, std = job.target_scale
-    return x, torch.from_numpy(((split.y - mean) / std).astype(np.float32))
-
-
-def _order(rows: int, seed: int, epoch: int) -> Tensor:
-    """The epoch's order of rows; seeds torch (dropout) as well."""
+def _order(examples: Examples, batch_size: int, seed: int, epoch: int) -> list[npt.NDArray[np.int64]]:
+    """The epoch's batches of row numbers; seeds torch (dropout) as well. Rows of several lengths are sorted within
+    stretches of some batches, so that little of a batch is padding, and the batches are mixed again."""
     random = np.random.default_rng([seed, epoch])
     torch.manual_seed(int(random.integers(2**63)))
-    return torch.from_numpy(random.permutation(rows))
+    order = random.permutation(len(examples))
+    lengths = examples.lengths
+    if lengths is None:
+        return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    stretch = batch_size * _SORTED
+    near = np.concatenate(
+        [
+            part[np.argsort(lengths[part], kind="stable")]
+            for part in (order[start : start + stretch] for start in range(0, len(order), stretch))
+        ]
+    )
+    found = [near[start : start + batch_size] for start in range(0, len(near), batch_size)]
+    return [found[k] for k in random.permutation(len(found))]
+
+
+def _with_sum(losses: dict[str, Any], players: Mapping[str, Any]) -> dict[str, Any]:
+    if len(players) == 1 and "" in players:
+        return losses
+    return {"loss": sum(losses[f"{player}/loss"] for player in players), **losses}
+
+
+def _prefix(player: str) -> str:
+    return f"optimizer.{player}." if player else "optimizer."
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

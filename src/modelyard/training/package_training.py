@@ -18,19 +18,30 @@ from modelyard.errors import InvalidInput, ParityMismatch
 from modelyard.nets import Shape
 from modelyard.packages import golden
 from modelyard.tasks import Task
+from modelyard.tasks.contract import Examples
 from modelyard.tasks.options import resolve
-from modelyard.training.diagnosis import Evidence, Skill, classification_skill, diagnose, regression_skill
-from modelyard.training.job import Fitted, Framework, History, Job, Saved, Split
+from modelyard.training.diagnosis import (
+    Evidence,
+    Skill,
+    classification_skill,
+    diagnose,
+    diagnose_losses,
+    regression_skill,
+)
+from modelyard.training.job import Fitted, Framework, History, Job, Saved
 from modelyard.training.recipe import Recipe, columns_of
 from modelyard.types.package import Lineage, Manifest
-from modelyard.types.report import FitVerdict
+from modelyard.types.report import Exhibit, FitVerdict
 from modelyard.types.run import Reporter
 
 _COMPARED: Final = 2000  # rows on which the export is compared with the framework, beyond the golden ones
 _SCORED: Final = 10_000  # training rows of the fit verdict
+_TOGETHER: Final = 256  # rows of a batch of it
+_A_LENGTH: Final = 16  # golden rows of one length
 
 FRAMEWORKS: Final[dict[str, str]] = {
     "pytorch": "modelyard.training.pytorch",
+    "closed-form": "modelyard.training.closed_form",
     "sklearn": "modelyard.training.sklearn",
 }
 """Framework -> the module that has its `fit`."""
@@ -43,6 +54,7 @@ class TrainResult(msgspec.Struct, frozen=True, kw_only=True):
     history: History
     fit: FitVerdict
     seconds: float
+    exhibits: tuple[Exhibit, ...] = ()
 
 
 def train(
@@ -68,15 +80,14 @@ def train(
     started = time.monotonic()
     task = tasks.load(recipe.task)
     reporter.progress(0, 1, "preparing data")
-    data = _read(task, recipe, dataset)
+    data = _read(task, recipe, dataset, out)
     job = _job(task, recipe, data, checkpoints, attempt, reporter)
     framework: Framework = importlib.import_module(FRAMEWORKS[job.net.framework])
     fitted = framework.fit(job)
     reporter.check()
     reporter.progress(1, 1, "exporting")
-    out.mkdir(parents=True, exist_ok=True)
     rows = job.validation if job.validation is not None and len(job.validation) >= golden.ROWS else job.train
-    saved = fitted.save(out, rows.part(golden.ROWS).x)
+    saved = fitted.save(out, _golden_sets(rows))
     lineage = msgspec.structs.replace(lineage or Lineage(), recipe=recipe.to_dict())
     manifest = packages.write(out, _manifest(task, data, saved, lineage))
     _compare(out, fitted, job)
@@ -94,27 +105,33 @@ class _Data(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
 
 
-def _read(task: Task, recipe: Recipe, dataset: Dataset) -> _Data:
+def _read(task: Task, recipe: Recipe, dataset: Dataset, folder: Path) -> _Data:
     schema = dataset.manifest.schema
     names, target = columns_of(recipe, schema)
     labels = _labels(task, dataset, target)
-    columns = dataset.columns("train", [*names, target])
-    if not len(columns[target]):
+    wanted = list(dict.fromkeys([*names, *([target] if target else [])]))
+    columns = dataset.columns("train", wanted)
+    if not len(columns[wanted[0]]):
         raise InvalidInput("the training split has no rows", came=dataset.manifest.split_rows)
-    y = task.targets(columns.pop(target), labels)
-    preprocessing = {**task.fit(columns, schema, recipe.preprocessing), "target": target}
+    schema = msgspec.structs.replace(schema, label=target or None)
+    folder.mkdir(parents=True, exist_ok=True)
+    fitted_on = {name: columns[name] for name in (wanted if task.target_kind == "other" else names)}
+    preprocessing = task.fit(fitted_on, schema, recipe.preprocessing, folder)
+    if target:
+        preprocessing |= {"target": target}
     if task.target_kind == "number":
+        y = task.targets(columns[target], labels)
         std = float(np.std(y))
         preprocessing |= {"target_mean": float(np.mean(y)), "target_std": std if std > 0 else 1.0}
-    prepared = task.prepare(preprocessing)
+    del columns, fitted_on
+    prepared = task.prepare(preprocessing, folder)
 
-    def split(name: str) -> Split | None:
-        part = dataset.columns(name, [*names, target])
-        values = part.pop(target)
-        if not len(values):
+    def split(name: str) -> Examples | None:
+        part = dataset.columns(name, wanted)
+        if not len(part[wanted[0]]):
             return None
-        tensors = prepared.transform(prepared.decode(part))
-        return Split(x=next(iter(tensors.values())), y=task.targets(values, labels))
+        values = part[target] if target else None
+        return task.examples(prepared, {name: part[name] for name in names}, values, labels)
 
     return _Data(
         preprocessing=preprocessing,
@@ -126,7 +143,7 @@ def _read(task: Task, recipe: Recipe, dataset: Dataset) -> _Data:
 
 
 def _labels(task: Task, dataset: Dataset, target: str) -> tuple[str, ...]:
-    if task.target_kind == "number":
+    if task.target_kind != "class":
         return ()
     if target == dataset.manifest.schema.label and dataset.manifest.class_names:
         return dataset.manifest.class_names
@@ -154,7 +171,7 @@ def _job(task: Task, recipe: Recipe, data: _Data, checkpoints: Path, attempt: in
         net=net,
         config=resolve(net.config, recipe.net.config, "recipe.net"),
         training=recipe.training,
-        shape=Shape(input=tensors.inputs[0], output=tensors.outputs[0], preprocessing=data.preprocessing),
+        shape=Shape(inputs=tensors.inputs, outputs=tensors.outputs, preprocessing=data.preprocessing),
         train=data.train,
         validation=data.validation,
         digest=hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest(),
@@ -192,9 +209,10 @@ def _compare(folder: Path, fitted: Fitted, job: Job) -> None:
     model = engines.open_model(folder)
     tolerance = model.manifest.golden
     assert tolerance is not None
-    x = job.train.part(_COMPARED).x
-    for name, expected in fitted.outputs(x).items():
-        found = model.run({job.shape.input.name: x})[name]
+    rows = job.train.part(_COMPARED)
+    answers = _engine_answers(model, job, rows)
+    for name, expected in fitted.outputs(rows).items():
+        found = answers[name]
         error = np.abs(found - expected) - tolerance.atol - tolerance.rtol * np.abs(expected)
         if not (error <= 0).all():
             raise ParityMismatch(
@@ -205,7 +223,29 @@ def _compare(folder: Path, fitted: Fitted, job: Job) -> None:
             )
 
 
+def _engine_answers(model: engines.Model, job: Job, rows: Examples) -> dict[str, np.ndarray[Any, Any]]:
+    """In batches, each as long as its longest row."""
+    found = [
+        model.run(job.engine_inputs(rows.take(np.arange(start, min(start + _TOGETHER, len(rows))))))
+        for start in range(0, len(rows), _TOGETHER)
+    ]
+    return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+
+
+def _golden_sets(examples: Examples) -> list[Examples]:
+    """Rows to hold engines to: of several lengths, where there are such, the shortest, usual and longest."""
+    lengths = examples.lengths
+    if lengths is None:
+        return [examples.part(golden.ROWS)]
+    order = np.argsort(lengths, kind="stable")
+    few = min(_A_LENGTH, len(order))
+    starts = dict.fromkeys((0, (len(order) - few) // 2, len(order) - few))
+    return [examples.take(order[start : start + few]) for start in starts]
+
+
 def _verdict(fitted: Fitted, job: Job) -> FitVerdict:
+    if job.task.target_kind not in ("class", "number"):
+        return diagnose_losses(fitted.history, fitted.kept_epoch, fitted.may_go_on)
     train = job.train.part(_SCORED)
     return diagnose(
         Evidence(
@@ -219,8 +259,9 @@ def _verdict(fitted: Fitted, job: Job) -> FitVerdict:
     )
 
 
-def _skill(fitted: Fitted, job: Job, split: Split) -> Skill:
-    metric = job.task.main(fitted.outputs(split.x), split.y)
+def _skill(fitted: Fitted, job: Job, split: Examples) -> Skill:
+    y = split.targets["target"]
+    metric = job.task.main(fitted.outputs(split), y)
     if job.task.target_kind == "number":
-        return regression_skill(metric, float(np.std(split.y)), len(split))
-    return classification_skill(metric, float(np.bincount(split.y).max()) / len(split), len(split))
+        return regression_skill(metric, float(np.std(y)), len(split))
+    return classification_skill(metric, float(np.bincount(y).max()) / len(split), len(split))

@@ -92,6 +92,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
 
 TRAINING: Final[dict[str, type[GradientTraining] | type[EstimatorTraining]]] = {
     "pytorch": GradientTraining,
+    "closed-form": EstimatorTraining,
     "sklearn": EstimatorTraining,
 }
 """Framework -> what `training` may say."""
@@ -137,15 +138,19 @@ def parse_recipe(source: str | Mapping[str, Any]) -> Recipe:
 
 
 def columns_of(recipe: Recipe, schema: Schema) -> tuple[list[str], str]:
-    """Names of the feature columns and of the target that the recipe means in data of this schema.
+    """Names of the feature columns and of the target that the recipe means in data of this schema; "" where a task
+    needs none and there is none.
 
     Raises InvalidInput where there is no target or the columns do not fit the task.
     """
+    task = tasks.load(recipe.task)
     target = recipe.target or schema.label
+    if task.target_kind == "none":
+        return task.check(schema, target or ""), target or ""
     if target is None:
         there = [f"{column.name} ({column.kind})" for column in schema.columns]
         raise InvalidInput("the data set has no label; recipe.target must name a column", allowed=there)
-    return tasks.load(recipe.task).check(schema, target), target
+    return task.check(schema, target), target
 
 
 def _check_sections(given: Mapping[str, Any]) -> None:

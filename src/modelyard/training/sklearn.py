@@ -1,6 +1,6 @@
 """scikit-learn: calls `fit`, exports through skl2onnx."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from modelyard.errors import InvalidInput
 from modelyard.packages import golden as golden_rows
-from modelyard.tasks.contract import Array
+from modelyard.tasks.contract import Array, Examples
 from modelyard.training.job import History, Job, Saved
 from modelyard.training.sklearn_export import to_onnx
 from modelyard.types.package import NetRef
@@ -24,7 +24,7 @@ def fit(job: Job) -> "FittedEstimator":
     """Fit on the training split; the seed goes to all that draws. A killed run starts again."""
     estimator = job.net.build(job.config, job.shape)
     _seed(estimator, job.training.seed)
-    x, y = rows_of(job.train.x, job), _targets(job)
+    x, y = rows_of(job.train, job), _targets(job)
     job.reporter.progress(0, 1, f"fitting {job.net.name} on {len(y)} rows")
     if estimator.get_params().get("warm_start"):
         _grow(estimator, x, y, job)
@@ -51,7 +51,7 @@ class FittedEstimator:
         metric = self._job.task.main_metric
         splits = {"train": self._job.train.part(_SCORED), "validation": self._job.validation}
         values = {
-            f"{name}/{metric}": self._job.task.main(self.outputs(split.x), split.y)
+            f"{name}/{metric}": self._job.task.main(self.outputs(split), split.targets["target"])
             for name, split in splits.items()
             if split is not None
         }
@@ -59,33 +59,40 @@ class FittedEstimator:
         self._job.reporter.metrics(1, values)
         self._job.reporter.progress(1, 1, "fitted")
 
-    def outputs(self, x: Array) -> Mapping[str, Array]:
-        parts = [self._answers(x[start : start + _ANSWERED]) for start in range(0, len(x), _ANSWERED)]
+    def outputs(self, examples: Examples) -> dict[str, Array]:
+        rows = np.arange(len(examples))
+        parts = [
+            self._answers(examples.take(rows[start : start + _ANSWERED]))
+            for start in range(0, len(examples), _ANSWERED)
+        ]
         return {self._job.shape.output.name: np.concatenate(parts)}
 
-    def save(self, folder: Path, golden: Array) -> Saved:
+    def save(self, folder: Path, golden: Sequence[Examples]) -> Saved:
         (folder / "model.onnx").write_bytes(to_onnx(self._estimator, self._job))
         config: dict[str, Any] = msgspec.to_builtins(self._job.config)
         return Saved(
             formats={"onnx": "model.onnx"},
             net=NetRef(name=self._job.net.name, framework="sklearn", config=config),
-            golden=golden_rows.write(folder, {self._job.shape.input.name: golden}, self.outputs(golden)),
+            golden=golden_rows.write_sets(
+                folder, [(self._job.engine_inputs(rows), self.outputs(rows)) for rows in golden]
+            ),
             libraries=("scikit-learn", "skl2onnx", "onnx"),
         )
 
-    def _answers(self, x: Array) -> npt.NDArray[np.float32]:
-        features = rows_of(x, self._job)
+    def _answers(self, examples: Examples) -> npt.NDArray[np.float32]:
+        features = rows_of(examples, self._job)
         if self._job.shape.classes is None:
             mean, std = self._job.target_scale
             return np.asarray(self._estimator.predict(features).reshape(-1) * std + mean, dtype=np.float32)
-        probabilities = np.zeros((len(x), self._job.shape.classes), dtype=np.float32)
+        probabilities = np.zeros((len(examples), self._job.shape.classes), dtype=np.float32)
         probabilities[:, self._estimator.classes_] = self._estimator.predict_proba(features)
         return probabilities
 
 
-def rows_of(x: Array, job: Job) -> npt.NDArray[np.float32]:
+def rows_of(examples: Examples, job: Job) -> npt.NDArray[np.float32]:
     """The engine's input as float32 [rows, features]: pixels normalised and flattened, as the graph does
     it."""
+    x = examples.inputs[job.shape.input.name]
     if not job.shape.is_image:
         return x
     mean, std = (np.array(job.shape.preprocessing[k], dtype=np.float32) for k in ("mean", "std"))
@@ -94,13 +101,14 @@ def rows_of(x: Array, job: Job) -> npt.NDArray[np.float32]:
 
 
 def _targets(job: Job) -> npt.NDArray[Any]:
+    y: npt.NDArray[Any] = job.train.targets["target"]
     if job.shape.classes is None:
         mean, std = job.target_scale
-        return (job.train.y - mean) / std
-    counts = np.bincount(job.train.y, minlength=job.shape.classes)
+        return (y - mean) / std
+    counts = np.bincount(y, minlength=job.shape.classes)
     if np.count_nonzero(counts) < 2:
         raise InvalidInput("the training split has one class", allowed="2 or more")
-    return job.train.y
+    return y
 
 
 def _seed(estimator: Any, seed: int) -> None:

@@ -1,58 +1,80 @@
-"""A torch module as ONNX, by the exporter that traces with Dynamo."""
+"""A torch module as ONNX: by the exporter that traces with Dynamo, or, for recurrent nets, by the one that traces a
+call."""
 
 import logging
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from modelyard.errors import MissingExtra
-from modelyard.nets.layers import Tensor, nn, torch
-from modelyard.training.job import Job
+from modelyard.nets.layers import Tensor, torch
+from modelyard.tasks.contract import Examples
+from modelyard.training.objective import Answering, Objective, tensors
 
 
-class Answering(nn.Module):
-    """A net with what the engine is to answer: probabilities, or the target in its own unit."""
-
-    def __init__(self, net: nn.Module, job: Job) -> None:
-        super().__init__()
-        self.net = net
-        self.is_classifier = job.shape.classes is not None
-        self.target_mean, self.target_std = job.target_scale
-
-    def forward(self, x: Tensor) -> Tensor:
-        outputs: Tensor = self.net(x)
-        if self.is_classifier:
-            return outputs.softmax(dim=1)
-        return outputs * self.target_std + self.target_mean
-
-
-def to_onnx(module: nn.Module, job: Job, path: Path) -> None:
-    """Write `path` with the engine's names and a free batch axis, everything inside one file."""
+def to_onnx(objective: Objective, rows: Examples, path: Path) -> None:
+    """Write `path` with the engine's names and its free axes, everything inside one file. `rows` are an example."""
     try:
         import onnxscript  # noqa: F401  what the exporter needs and does not name
     except ImportError as error:
         raise MissingExtra("onnxscript", "torch") from error
-    spec = job.shape.input
-    dtype = np.uint8 if spec.datatype == "UINT8" else np.float32
-    # Two rows: an axis of length 1 would be taken for a constant.
-    example = torch.from_numpy(np.zeros((2, *spec.shape[1:]), dtype=dtype))
+    shape = objective.job.shape
+    few = rows.take(np.arange(2) % len(rows))  # two: an axis of length 1 would be taken for a constant
+    given = tensors(objective.job.engine_inputs(few))
+    named: dict[str, Any] = {
+        "input_names": [spec.name for spec in shape.inputs],
+        "output_names": [spec.name for spec in shape.outputs],
+    }
     for name in (
         "onnxscript",
         "torch.onnx._internal.exporter._registration",
     ):  # notes on what is not installed
         logging.getLogger(name).setLevel(logging.ERROR)
+    module = Answering(objective).eval()
+    example = tuple(_long_enough(given[spec.name], spec.shape) for spec in shape.inputs)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", category=DeprecationWarning)  # of the exporter's own calls
-        warnings.simplefilter("ignore", category=FutureWarning)
+        warnings.simplefilter(
+            "ignore"
+        )  # of the exporters' own calls, and of shapes that tracing takes for granted
+        if objective.job.net.exporter == "trace":
+            axes = {
+                spec.name: {axis: _axis(axis) for axis, size in enumerate(spec.shape) if size < 0}
+                for spec in (*shape.inputs, *shape.outputs)
+            }
+            torch.onnx.export(
+                module, example, path, dynamo=False, opset_version=17, dynamic_axes=axes, **named
+            )
+            return
+        sizes: dict[int, Any] = {}  # one object an axis, shared by all inputs that have it
+        dims = tuple(
+            {
+                axis: sizes.setdefault(axis, torch.export.Dim(_axis(axis)))
+                for axis, size in enumerate(spec.shape)
+                if size < 0
+            }
+            for spec in shape.inputs
+        )
         torch.onnx.export(
-            Answering(module, job).eval(),
-            (example,),
+            module,
+            example,
             path,
             dynamo=True,
             verbose=False,
             external_data=False,
-            input_names=[spec.name],
-            output_names=[job.shape.output.name],
-            dynamic_shapes=({0: torch.export.Dim("rows")},),
+            dynamic_shapes=(dims,),  # of forward's *inputs, which is one argument
+            **named,
         )
+
+
+def _axis(axis: int) -> str:
+    return "rows" if axis == 0 else f"axis{axis}"
+
+
+def _long_enough(value: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Free axes of length 1 become 2, for the same reason as rows."""
+    for axis, size in enumerate(shape):
+        if size < 0 and value.shape[axis] == 1:
+            value = torch.cat([value, value], dim=axis)
+    return value

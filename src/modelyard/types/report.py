@@ -28,6 +28,23 @@ class Metrics(Struct, frozen=True, kw_only=True):
     curves: dict[str, dict[str, list[float]]] = {}  # name -> {"x", "y"}: ROC, calibration, residuals
 
 
+class Picture(Struct, frozen=True, kw_only=True):
+    """A PNG file and what it shows."""
+
+    png: bytes
+    caption: str = ""
+
+
+class Exhibit(Struct, frozen=True, kw_only=True):
+    """What a page shows besides figures: a table of `rows` under `header`, and pictures."""
+
+    title: str
+    note: str = ""
+    header: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+    pictures: tuple[Picture, ...] = ()
+
+
 class FitVerdict(Struct, frozen=True, kw_only=True):
     """Whether training curves show over- or underfitting, and the numbers that say so."""
 

@@ -1,7 +1,7 @@
 """Jane Austen's six novels (public domain) as JSON lines to fine-tune a language model on, without the network.
 
     apt-get download r-cran-janeaustenr && dpkg -x r-cran-janeaustenr_*.deb austen
-    python examples/austen.py austen austen-lines
+    python examples/data/austen.py austen austen-lines
     yard data add austen austen-lines/*.jsonl
 
 Writes train.jsonl (four novels), validation.jsonl (Persuasion) and test.jsonl (Northanger Abbey): rows of

@@ -149,17 +149,17 @@ def test_texts_without_a_token_are_refused(tmp_path: Path) -> None:
 
 def test_long_texts_as_the_caller_wants_them(prepared: PreparedTexts) -> None:
     short, long = column("the wine"), column(f"{LONG}and the very last words of it")
-    assert prepared.limited(short, {"truncate": False})["text"].tolist() == short["text"].tolist()
+    assert prepared.adjusted(short, {"truncate": False})["text"].tolist() == short["text"].tolist()
     with pytest.raises(InvalidInput, match=r"too long; came: \d+ tokens; allowed: 48, or truncate"):
-        prepared.limited(long, {"truncate": False})
-    ended = prepared.limited(long, {"truncate": True, "truncation_direction": "left"})
+        prepared.adjusted(long, {"truncate": False})
+    ended = prepared.adjusted(long, {"truncate": True, "truncation_direction": "left"})
     tokens = prepared.transform(ended)["input_ids"]
     whole = word_pieces().encode(long["text"][0].decode()).ids
     assert tokens.shape[1] <= LENGTH
     assert tokens[0].tolist()[1:] == whole[-(tokens.shape[1] - 1) :]
-    assert prepared.limited(long, {"top_k": 1})["text"].tolist() == long["text"].tolist()
+    assert prepared.adjusted(long, {"top_k": 1})["text"].tolist() == long["text"].tolist()
     with pytest.raises(InvalidInput, match="truncation"):
-        prepared.limited(long, {"truncation_direction": "up"})
+        prepared.adjusted(long, {"truncation_direction": "up"})
 
 
 def test_a_broken_or_missing_tokenizer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

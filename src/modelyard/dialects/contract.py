@@ -134,11 +134,11 @@ class Prepared(Protocol):
 
 
 @runtime_checkable
-class Limiting(Protocol):
-    """A `Prepared` whose samples can be longer than its model takes."""
+class Adjusting(Protocol):
+    """A `Prepared` whose arrays depend on a request's parameters: how long samples are cut, the seed of noise."""
 
-    def limited(self, arrays: Mapping[str, Array], parameters: Mapping[str, Any]) -> dict[str, Array]:
-        """The arrays as a request's parameters want long samples handled. Raises InvalidInput."""
+    def adjusted(self, arrays: Mapping[str, Array], parameters: Mapping[str, Any]) -> dict[str, Array]:
+        """The arrays of `decode` as the parameters want them. Raises InvalidInput."""
 
 
 class Task(Protocol):

@@ -11,11 +11,11 @@ from modelyard.dialects import huggingface_generation
 from modelyard.dialects.contract import (
     NAME,
     Address,
+    Adjusting,
     Array,
     Call,
     Catalog,
     Conversation,
-    Limiting,
     Match,
     Operation,
     Paths,
@@ -193,6 +193,6 @@ def _inside(value: Any) -> list[Any]:
 
 def _call(columns: dict[str, Any], model: Served, reply: _Reply) -> Call:
     arrays = model.prepared.decode(columns)
-    if reply.parameters and isinstance(model.prepared, Limiting):
-        arrays = model.prepared.limited(arrays, reply.parameters)
+    if reply.parameters and isinstance(model.prepared, Adjusting):
+        arrays = model.prepared.adjusted(arrays, reply.parameters)
     return Call(arrays, rows_of(arrays), reply)

@@ -20,7 +20,7 @@ OUTPUT = "embedding"
 
 class EmbeddingParameters(msgspec.Struct, frozen=True, kw_only=True):
     """What a caller may ask. `normalize`: vectors of length 1; without it they are as the model answers. The rest
-    is about long texts: see `texts.PreparedTexts.limited`."""
+    is about long texts: see `texts.PreparedTexts.adjusted`."""
 
     normalize: bool | None = None
     truncate: bool | None = None

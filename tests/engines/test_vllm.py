@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import aclosing, suppress
 from pathlib import Path
@@ -29,6 +30,7 @@ class Package:
     """A package's folder; `say` writes its launch file, `behave` what the stand-in does wrong."""
 
     def __init__(self, folder: Path) -> None:
+        self.ended = threading.Event()
         self.entry, self.model = folder / "vllm.json", folder / "huggingface"
         self.model.mkdir(parents=True)
         (self.model / "config.json").write_text(json.dumps({"max_position_embeddings": 256}))
@@ -42,7 +44,9 @@ class Package:
         (self.model / "behaviour.json").write_text(json.dumps(how))
 
     def open(self, **options: Any) -> Vllm:
-        return create(self.entry, GeneratorOptions(**options), command=STAND_IN, grace=5.0)
+        return create(
+            self.entry, GeneratorOptions(**options), command=STAND_IN, grace=5.0, ended=self.ended.set
+        )
 
 
 def tokenizer() -> Any:
@@ -264,10 +268,30 @@ def test_a_crash_in_the_middle_of_an_answer(package: Package) -> None:
         with pytest.raises(Unavailable, match="broke off"):
             ask(generator, "abc", special=True)
         wait_until(lambda: generator._child.ended)
+        assert package.ended.wait(20)
         with pytest.raises(Unavailable, match="does not run any more"):
             ask(generator, "abc", special=True)
     finally:
         asyncio.run(generator.aclose())
+
+
+def test_a_server_that_is_asked_to_end_has_not_ended_by_itself(package: Package) -> None:
+    asyncio.run(package.open().aclose())
+    assert not package.ended.wait(0.5)
+
+
+def test_a_replica_whose_server_ends_is_ended_too(package: Package) -> None:
+    package.behave(crashes_at=1)
+    program = (
+        "import signal, threading; from pathlib import Path\n"
+        "from modelyard.engines.generation import GeneratorOptions; from modelyard.engines.vllm import create\n"
+        "asked = threading.Event(); signal.signal(signal.SIGTERM, lambda *_: asked.set())\n"
+        f"made = create(Path({str(package.entry)!r}), GeneratorOptions(), command={STAND_IN!r})\n"
+        "import os; os.kill(made._child._guard.pid, signal.SIGTERM)\n"
+        "print(asked.wait(30), flush=True); made._child.stop()"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=90)
+    assert said.stdout.strip() == "True", said.stderr
 
 
 @pytest.mark.parametrize(
@@ -309,7 +333,9 @@ def test_one_that_does_not_get_ready(package: Package) -> None:
 @pytest.mark.parametrize("behaviour", [{}, {"stubborn": True}])
 def test_its_end_ends_all_that_it_started(package: Package, behaviour: dict[str, Any]) -> None:
     package.behave(worker=str(package.model / "pids"), **behaviour)
-    generator = create(package.entry, GeneratorOptions(), command=STAND_IN, grace=0.5)
+    generator = create(
+        package.entry, GeneratorOptions(), command=STAND_IN, grace=0.5, ended=package.ended.set
+    )
     folder = generator._child.socket.parent
     assert len(alive(package)) == 2
     asyncio.run(generator.aclose())

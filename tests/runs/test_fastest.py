@@ -4,6 +4,7 @@ import asyncio
 import os
 import platform
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,11 +14,13 @@ pytest.importorskip("openvino_genai")
 pytest.importorskip("gguf")
 
 
+import tiny_language_model
 from brought_models import write_onnx
 from modelyard import packages
 from modelyard.engines.generation import GeneratorOptions
 from modelyard.engines.replying import replay
-from modelyard.engines.table import open_generator
+from modelyard.engines.table import generator_format, open_generator
+from modelyard.engines.vllm.launch import read_launch
 from modelyard.environments import build
 from modelyard.errors import InvalidInput, ModelyardError, Unavailable
 from modelyard.runs import import_model
@@ -42,12 +45,14 @@ def home(tmp_path_factory):
         os.close(build._held.pop())
 
 
-def context(home: Path, weights: Path, name: str, **options: str) -> RunContext:
+def context(home: Path, weights: Path, name: str, **options: Any) -> RunContext:
     folder = home / "runs" / name
     sources = folder / "inputs/sources"
     sources.mkdir(parents=True)
-    os.link(weights, sources / weights.name)
-    params = {"name": "tiny", "sources": [weights.name], "options": options}
+    files = sorted(weights.iterdir()) if weights.is_dir() else [weights]
+    for file in files:
+        os.link(file, sources / file.name)
+    params = {"name": "tiny", "sources": [file.name for file in files], "options": options}
     spec = RunSpec(
         id=name,
         attempt=1,
@@ -100,6 +105,21 @@ def test_files_that_no_engine_opens_are_kept_without_a_conversion(home, tmp_path
     assert outcome.summary["served_as"] == ["gguf"]
     assert "it stays with llama_cpp: " in outcome.summary["why"][-1]
     assert not any("tokens/s" in why for why in outcome.summary["why"])
+
+
+def test_vllm_gets_its_file_beside_a_folder_that_stays_as_it_is(home, tmp_path):
+    pytest.importorskip("transformers")
+    folder = tiny_language_model.write_folder(tmp_path / "tiny")
+    made = context(home, folder, "vllm", engine="vllm", launch={"tensor_parallel": "2", "hosts": 1})
+    outcome = import_model.run(made)
+    assert outcome.summary["served_as"] == ["transformers", "vllm"]
+    manifest = packages.read(made.outputs / "package")
+    plan = read_launch(made.outputs / "package" / manifest.formats["vllm"], GeneratorOptions())
+    assert (plan.launch.tensor_parallel, plan.context) == (2, 64)
+    assert generator_format(manifest) == "vllm"
+    for wrong in ({"launch": {"tensor_paralel": 2}}, {"launch": {"hosts": 0}}):
+        with pytest.raises(InvalidInput, match="launch"):
+            import_model.run(context(home, folder, f"w{len(str(wrong))}", engine="vllm", **wrong))
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="OpenVINO is for x86 here")

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from modelyard.cli.output import Json, facts, figures, show, table
+from modelyard.cli.pairs import pairs
 from modelyard.cli.platform import client
 from modelyard.cli.report import report_faces
 from modelyard.cli.runs import started
@@ -132,9 +133,13 @@ def import_(
     engine: Annotated[
         str | None,
         typer.Option(
-            help="Language models: llama_cpp, openvino, transformers; the fastest here otherwise.",
+            help="Language models: llama_cpp, openvino, transformers, vllm; the fastest here otherwise.",
             show_default=False,
         ),
+    ] = None,
+    launch: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Of vllm, as tensor_parallel=8.", show_default=False),
     ] = None,
     licence: Annotated[str | None, typer.Option(help="As apache-2.0.", show_default=False)] = None,
     no_wait: NoWait = False,
@@ -152,6 +157,7 @@ def import_(
         columns=_list(columns),
         answers=answers,
         engine=engine,
+        launch=pairs(launch, "--launch") if launch else None,
         licence=licence,
     )
     with watching(as_json) as watcher:

@@ -34,7 +34,9 @@ class ImportOptions:
     layout     images: NHWC, NCHW, NHW or flat
     columns    tables: what a matrix's columns are called, in order
     answers    what its output is: probabilities, logits, probability, logit, label or value
-    engine     language models: llama_cpp, openvino or transformers; measured on the platform's machine otherwise
+    engine     language models: llama_cpp, openvino, transformers or vllm; measured on the platform's machine
+               otherwise
+    launch     of vllm: how it is started, as {"tensor_parallel": 8}
     licence    as "apache-2.0"
     """
 
@@ -47,6 +49,7 @@ class ImportOptions:
     columns: tuple[str, ...] | None = None
     answers: str | None = None
     engine: str | None = None
+    launch: dict[str, Any] | None = None
     licence: str | None = None
 
     def to_dict(self) -> dict[str, Any]:

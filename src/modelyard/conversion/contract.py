@@ -29,6 +29,7 @@ class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     answers    what the model's output is, where its values do not say
     free_axes  PyTorch: input -> axes besides the first one that may have any length
     engine     language models: what serves them; "auto" measures on this machine
+    launch     of vllm: the keys of its vllm.json, as tensor_parallel
     """
 
     task: str | None = None
@@ -40,7 +41,8 @@ class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     columns: tuple[str, ...] = ()
     answers: Answers | None = None
     free_axes: dict[str, tuple[Annotated[int, msgspec.Meta(ge=1)], ...]] = {}
-    engine: Literal["auto", "llama_cpp", "openvino", "transformers"] = "auto"
+    engine: Literal["auto", "llama_cpp", "openvino", "transformers", "vllm"] = "auto"
+    launch: dict[str, Any] = {}
     licence: str = "unspecified"
 
 

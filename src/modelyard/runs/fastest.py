@@ -5,18 +5,20 @@ converted. Each is measured in a process of its own, and OpenVINO's must answer 
 """
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from modelyard import environments, packages
 from modelyard.conversion import causal
 from modelyard.engines import measuring
+from modelyard.engines.generation import GeneratorOptions
 from modelyard.engines.measuring import Figures
 from modelyard.engines.replying import compare
+from modelyard.engines.vllm.launch import Launch, read_launch
 from modelyard.errors import Cancelled, InvalidInput, MissingExtra, ModelyardError, ParityMismatch, from_dict
 from modelyard.files import link_or_copy, remove_tree
 from modelyard.packages import replies as golden
@@ -27,6 +29,8 @@ from modelyard.trust.sandbox import Limits
 from modelyard.types.package import Manifest
 
 OPENVINO: Final = "openvino"
+VLLM: Final = "vllm"
+_LAUNCH: Final = "vllm.json"
 OWN: Final = {"gguf": "llama_cpp", "transformers": "transformers"}
 """Format of files as they came -> the engine that opens them."""
 _KEPT: Final = ("transformers",)
@@ -41,13 +45,14 @@ Say = Callable[[str], None]
 @dataclass(kw_only=True)
 class Choice:
     """One import's. `package` is a whole package of the files as they came; `work` an empty folder; `engine` what
-    the owner said, or "auto"."""
+    the owner said, or "auto"; `launch` how vLLM is to be started."""
 
     context: RunContext
     package: Path
     work: Path
     engine: str
     say: Say
+    launch: Mapping[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def make(self, manifest: Manifest) -> Manifest:
@@ -55,6 +60,10 @@ class Choice:
         said; of others it becomes a note."""
         format = next(name for name in manifest.formats if name in OWN)
         own = OWN[format]
+        if self.engine == VLLM and format == "transformers":
+            return self._vllm(manifest)
+        if self.launch:
+            raise InvalidInput("launch is of vllm, for Hugging Face folders", came=f"{self.engine}, {format}")
         if self.engine in (own, "auto", OPENVINO):
             if self.engine == own:
                 return manifest
@@ -67,7 +76,22 @@ class Choice:
                     raise
                 self._note(f"it stays with {own}: {error.message}")
                 return self._written(manifest)
-        raise InvalidInput("the engine does not open these files", came=self.engine, allowed=(own, OPENVINO))
+        others = (VLLM,) if format == "transformers" else ()
+        raise InvalidInput(
+            "the engine does not open these files", came=self.engine, allowed=(own, OPENVINO, *others)
+        )
+
+    def _vllm(self, manifest: Manifest) -> Manifest:
+        """Its files stay as they are; vLLM itself is where the replicas run, so that nothing is measured here."""
+        try:
+            launch = msgspec.convert(dict(self.launch), Launch, strict=False)  # of a command line: texts
+        except msgspec.ValidationError as error:
+            raise InvalidInput(f"launch: {error}", allowed=Launch.__struct_fields__) from error
+        path = self.package / _LAUNCH
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(launch), indent=2) + b"\n")
+        read_launch(path, GeneratorOptions())
+        self._note("vllm, as you said: it was neither measured nor tried here")
+        return self._written(msgspec.structs.replace(manifest, formats={VLLM: _LAUNCH, **manifest.formats}))
 
     def _chosen(self, manifest: Manifest, format: str) -> Manifest:
         _check_installed()

@@ -170,6 +170,7 @@ class _Import:
             package=self._context.outputs / PACKAGE_NAME,
             work=self._work / "engines",
             engine=self._params.options.engine,
+            launch=self._params.options.launch,
             say=self._say,
         )
         return choice.make(manifest)

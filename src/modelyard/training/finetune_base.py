@@ -162,9 +162,8 @@ def check_targets(model: Any, names: Iterable[str] | None) -> None:
 def _tokenizer(place: Path, name: str) -> Any:
     _, transformers, _ = libraries()
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(
-            place, local_files_only=True, trust_remote_code=False
-        )
+        # As the engine reads it: classes of single models (AutoTokenizer's) build another of its words.
+        tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(place, local_files_only=True)
     except Exception as error:  # of the tokenizers library without a class of its own
         raise InvalidInput(
             f"the base {name!r} has no tokenizer that transformers opens", came=type(error).__name__

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -73,6 +73,16 @@ class Child:
                     "vLLM did not load the model in time", allowed=f"{seconds:g} s (startup_seconds)"
                 )
             pause.wait(_PAUSE)
+
+    def watch(self, ended: Callable[[], None]) -> None:
+        """Call `ended`, in a thread, where the command ends before it is asked to."""
+        threading.Thread(target=self._watch, args=(ended,), name="vllm-watch", daemon=True).start()
+
+    def _watch(self, ended: Callable[[], None]) -> None:
+        if self._guard is not None:
+            self._guard.wait()
+        if self._pipe >= 0:
+            ended()
 
     def stop(self) -> None:
         """End it and all that it started; returns when it is gone. More than once does no harm."""

@@ -3,8 +3,11 @@
 import asyncio
 import contextlib
 import importlib.util
+import logging
+import os
+import signal
 import sys
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +21,7 @@ from modelyard.errors import InvalidInput, MissingExtra, Unavailable
 from modelyard.types.generation import MOST_TOP_LOGPROBS, Delta, TextRequest
 
 _EXTRA: Final = "vllm"
+_log = logging.getLogger(__name__)
 _SHORT: Final = 4096  # characters that are read into tokens on the event loop: some 0.3 ms
 
 
@@ -69,11 +73,23 @@ class Vllm:
         return context - prompt
 
 
+def end_replica() -> None:
+    """Without its child a replica is of no use: it ends as if it were asked to, and the launcher starts another."""
+    _log.error("vLLM ended by itself; its log is above")
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def create(
-    path: Path, options: GeneratorOptions, *, command: Sequence[str] | None = None, grace: float = GRACE
+    path: Path,
+    options: GeneratorOptions,
+    *,
+    command: Sequence[str] | None = None,
+    grace: float = GRACE,
+    ended: Callable[[], None] = end_replica,
 ) -> Vllm:
     """Start vLLM with what the entry file at `path` says (`launch.Launch`); returns when it serves, which for a
-    large model takes minutes. `command`: what is run in the place of `vllm serve`.
+    large model takes minutes. `command`: what is run in the place of `vllm serve`. `ended` is called, in a thread,
+    where it ends by itself after that.
 
     Raises InvalidInput, MissingExtra, and Unavailable where vLLM ends or takes too long."""
     plan = read_launch(path, options)
@@ -86,6 +102,7 @@ def create(
     except BaseException:
         child.stop()
         raise
+    child.watch(ended)
     return Vllm(child, tokens, _abilities(plan), ADAPTER if plan.adapter else MODEL)
 
 

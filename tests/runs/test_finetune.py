@@ -83,6 +83,7 @@ def test_a_run_leaves_a_package_and_a_report(done: tuple[RunContext, RunOutcome]
     report = msgspec.json.decode((context.outputs / "report/report.json").read_bytes(), type=Report)
     assert report.model_digest == packages.digest(manifest) == outcome.summary["digest"]
     assert (report.split, report.rows, report.metrics.main) == ("test", 6, "perplexity")
+    assert outcome.summary["trained_tokens"] > 0
     assert report.interval.low <= report.interval.value <= report.interval.high
     assert report.interval.value < report.metrics.values["perplexity_before"] == outcome.summary["before"]
     assert {"train/loss", "learning_rate", "validation/perplexity"} <= report.history.keys()

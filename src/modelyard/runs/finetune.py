@@ -93,6 +93,7 @@ def _summary(report: Report, tuned: Any) -> dict[str, object]:
         "split": report.split,
         "rows": report.rows,
         "tokens": report.metrics.values["tokens"],
+        "trained_tokens": tuned.trained,
         "steps": int(max(steps, default=0)),
         "seconds": round(tuned.seconds, 3),
         "digest": report.model_digest,

@@ -46,6 +46,7 @@ class Tuned:
 
     history   metric -> points [step, value]; step 0 is before training
     before, after   losses in nats of each document of `split`, summed over its `tokens`; all [documents]
+    trained   tokens that were trained on, those of several epochs as often
     notes     what was cut or left out
     """
 
@@ -55,6 +56,7 @@ class Tuned:
     before: Any
     after: Any
     tokens: Any
+    trained: int
     notes: tuple[str, ...]
     seconds: float
 
@@ -106,6 +108,7 @@ def finetune(
         before=tuned.before.loss,
         after=tuned.after.loss,
         tokens=tuned.after.tokens,
+        trained=tuned.tokens,
         notes=material.notes,
         seconds=time.monotonic() - started,
     )
@@ -116,6 +119,7 @@ class _Trained:
     """The weights are in the base's model."""
 
     history: dict[str, list[list[float]]]
+    tokens: int
     before: Any
     after: Any
 
@@ -156,7 +160,7 @@ def _train(
         loop = TuneLoop(lesson=lesson, model=base.model)
         loop.run()
         after = surprise(base.model, material.reported, room, pad, reporter.check)
-    return _Trained(history=loop.state.history, before=before, after=after)
+    return _Trained(history=loop.state.history, tokens=loop.state.tokens, before=before, after=after)
 
 
 def _write(

@@ -58,6 +58,7 @@ class TuneState(msgspec.Struct, kw_only=True):
     `looks` counts the looks at the held-out rows."""
 
     step: int = 0
+    tokens: int = 0
     looks: int = 0
     recent: list[float] = []
     history: History = {}
@@ -128,6 +129,7 @@ class TuneLoop:
         norm = float(nn.utils.clip_grad_norm_(self.trained.values(), math.inf if limit is None else limit))
         self.optimizer.step()
         self.state.step = step
+        self.state.tokens += sum(batch.read for batch in batches)
         self.state.recent.append(total)
         if step % self._point_every == 0 or step == self.steps:
             mean = math.fsum(self.state.recent) / len(self.state.recent)

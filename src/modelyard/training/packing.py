@@ -29,11 +29,13 @@ class Batch:
     positions  of each token in its own document: 0 again where the next one begins. Attention that is given these
                and no mask does not look across documents
     labels     the token that is to come next in the same document, or IGNORED
+    read       tokens of documents, padding not counted
     """
 
     ids: Ids
     positions: Ids
     labels: Ids
+    read: int
 
     @property
     def counted(self) -> int:
@@ -76,4 +78,5 @@ def lay_out(rows: Sequence[Sequence[Example]], pad: int) -> Batch:
             labels[number, at : end - 1] = np.where(example.counted[1:], example.ids[1:], IGNORED)
             at = end
         positions[number, at:] = np.arange(width - at)
-    return Batch(ids=ids, positions=positions, labels=labels)
+    read = sum(len(example) for row in rows for example in row)
+    return Batch(ids=ids, positions=positions, labels=labels, read=read)

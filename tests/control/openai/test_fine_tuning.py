@@ -59,6 +59,7 @@ def test_a_job_from_its_files_to_a_model_that_answers(stocked):
     assert job.fine_tuned_model == "ft-tiny-my-cats"
     assert job.finished_at >= job.created_at
     assert job.metadata == {"team": "a"}
+    assert job.trained_tokens > 0
     _check_results(stocked, job)
     _check_events(jobs, job)
     (checkpoint,) = jobs.checkpoints.list(job.id)

@@ -221,7 +221,7 @@ def view(session: Session, row: FineTuningJob) -> dict[str, Any]:
         "result_files": [row.result_file] if row.result_file is not None else [],
         "seed": row.seed,
         "status": status,
-        "trained_tokens": None,
+        "trained_tokens": (run.summary or {}).get("trained_tokens") if status == "succeeded" else None,
         "training_file": row.training_file,
         "validation_file": row.validation_file,
         "estimated_finish": None,

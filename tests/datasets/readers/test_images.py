@@ -88,6 +88,18 @@ def test_metadata(add, tmp_path, kind):
     assert "1 images are not named in the metadata" in version.profile.warnings[0]
 
 
+def test_what_is_nested_in_metadata_is_its_json(add, tmp_path):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for place in range(12):
+        (folder / f"{place}.png").write_bytes(image_bytes(place))
+    row = '{{"file_name": "{0}.png", "objects": {{"bbox": [[{0}, 2, 3, 4]], "categories": ["a"]}}}}'
+    (folder / "metadata.jsonl").write_text("\n".join(row.format(place) for place in range(12)) + "\n")
+    version = add(folder)
+    assert version.columns()["objects"][2] == '{"bbox":[[2,2,3,4]],"categories":["a"]}'
+    assert version.manifest.schema.column("objects").kind in ("text", "category")
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [

@@ -77,10 +77,10 @@ def _jsonl(text: str, entry: Entry) -> tuple[list[str], list[tuple[int, dict[str
         if not line.strip():
             continue
         try:
-            row = msgspec.json.decode(line, type=dict[str, str | int | float | bool | None])
+            row = msgspec.json.decode(line, type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
             raise InvalidInput(
-                f"line {number} of {entry.name!r} is not an object of plain values", came=str(error)
+                f"line {number} of {entry.name!r} is not an object", came=str(error)
             ) from error
         names.update(dict.fromkeys(row))
         table.append((number, {name: _text(value) for name, value in row.items()}))
@@ -90,4 +90,6 @@ def _jsonl(text: str, entry: Entry) -> tuple[list[str], list[tuple[int, dict[str
 def _text(value: Any) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, list | dict):  # as boxes: a text to a table; who knows the column reads it again
+        return msgspec.json.encode(value).decode()
     return value if value is None or isinstance(value, str) else repr(value)

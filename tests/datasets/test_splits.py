@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelyard.datasets import splits
-from modelyard.datasets.splits import UNKNOWN, assign, complete, count
+from modelyard.datasets.splits import UNKNOWN, assign, assign_by_order, complete, count
 from modelyard.errors import InvalidInput
 
 FRACTIONS = {"train": 0.8, "validation": 0.1, "test": 0.1}
@@ -75,3 +75,23 @@ def test_given_splits_are_kept_and_lacking_ones_carved():
     with pytest.raises(InvalidInput, match="split 'validation' would be empty"):
         complete(np.array([0, 0, 2], np.int8), None, FRACTIONS, 0)
     assert UNKNOWN not in codes
+
+
+def test_the_last_rows_of_an_order_are_the_test_split():
+    order = np.random.default_rng(0).permutation(100).astype(float)
+    codes = assign_by_order(order, FRACTIONS)
+    assert count(codes) == {"train": 80, "validation": 10, "test": 10}
+    assert order[codes == 0].max() < order[codes == 1].min()
+    assert order[codes == 1].max() < order[codes == 2].min()
+
+
+def test_rows_of_one_time_are_not_torn_apart():
+    order = np.repeat(np.arange(10.0), 7)
+    codes = assign_by_order(order, {"train": 0.75, "test": 0.25})
+    assert all(len(set(codes[order == time].tolist())) == 1 for time in range(10))
+    assert set(codes.tolist()) == {0, 2}
+
+
+def test_an_order_of_too_few_values_leaves_a_split_empty():
+    with pytest.raises(InvalidInput, match="split 'validation' would be empty"):
+        assign_by_order(np.repeat([1.0, 2.0], [9, 1]), FRACTIONS)

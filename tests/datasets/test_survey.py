@@ -83,3 +83,29 @@ def test_words_that_name_no_split_are_listed(add, tmp_path):
         InvalidInput, match=r"'fold' holds values that name no split; came: '', 'hold out'; allowed: train"
     ):
         add(path, split_column="fold")
+
+
+def test_a_split_by_time(add, tmp_path):
+    days = [f"2024-01-{day:02}" for day in range(1, 31)]
+    path = tmp_path / "a.csv"
+    path.write_text("day,x\n" + "".join(f"{day},{place}\n" for place, day in enumerate(reversed(days))))
+    version = add(path, order_by="day")
+    assert version.columns("test")["x"].tolist() == [0, 1, 2]
+    assert version.columns("validation")["x"].tolist() == [3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"order_by": "dya"}, "unknown column to order by 'dya'"),
+        ({"order_by": "name"}, "cannot be ordered by 'name'; came: category"),
+        ({"order_by": "day", "split_column": "name"}, "order_by, or stratify, or split_column"),
+        ({"order_by": "gap"}, "'gap', which rows are ordered by, is missing"),
+    ],
+)
+def test_what_rows_cannot_be_ordered_by(add, tmp_path, options, error):
+    path = tmp_path / "a.csv"
+    rows = "".join(f"{place},a{place % 2},{place if place else ''}\n" for place in range(30))
+    path.write_text("day,name,gap\n" + rows)
+    with pytest.raises(InvalidInput, match=error):
+        add(path, **options)

@@ -30,6 +30,14 @@ Label = Annotated[str | None, typer.Option(help="The column to predict.", show_d
 SplitColumn = Annotated[
     str | None, typer.Option(help="A column that names each row's split.", show_default=False)
 ]
+OrderBy = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        show_default=False,
+        help="A column of times or of order: the first rows train, the last ones test; none are drawn.",
+    ),
+]
 Column = Annotated[
     list[str] | None,
     typer.Option(
@@ -63,6 +71,7 @@ def add(
     path: Paths = None,
     label: Label = None,
     split_column: SplitColumn = None,
+    order_by: OrderBy = None,
     column: Column = None,
     format: Format = None,
     fractions: Fractions = None,
@@ -79,6 +88,7 @@ def add(
     options = DataOptions(
         label=label,
         split_column=split_column,
+        order_by=order_by,
         columns=pairs(column or [], "--column") or None,
         format=format,
         fractions=numbers(fractions.split(",") if fractions else [], "--fractions") or None,

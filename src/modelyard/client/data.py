@@ -23,12 +23,14 @@ Source = str | PathLike[str]
 class DataOptions:
     """How files are read. What is None is inferred or left to the default.
 
+    order_by    a column of times: the first rows train, the last ones test, instead of a random split
     columns     column -> kind ("number", "category", ...), against the inferred one
     fractions   split -> share of the rows, as {"train": 0.7, "validation": 0.15, "test": 0.15}
     """
 
     label: str | None = None
     split_column: str | None = None
+    order_by: str | None = None
     columns: Mapping[str, str] | None = None
     format: str | None = None
     fractions: Mapping[str, float] | None = None

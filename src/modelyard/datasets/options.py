@@ -25,6 +25,8 @@ class IngestOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     columns       column name -> kind, over what the values look like
     label         the column to predict; None: the one called label, target, class or y, if exactly one is
     split_column  a column that says each row's split (train, val, dev, test, ...)
+    order_by      a column of times or of order: the first rows by it train, then come validation and test, and rows
+                  that are alike in it stay together. None: a random split
     fractions     split -> share of the rows; they add up to 1. Where the sources give splits themselves, one
                   that they do not give is carved from train: its share here, of train's rows
     seed          of the random split
@@ -37,6 +39,7 @@ class IngestOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     columns: dict[str, str] = {}
     label: str | None = None
     split_column: str | None = None
+    order_by: str | None = None
     fractions: dict[str, float] = field(
         default_factory=lambda: {"train": 0.8, "validation": 0.1, "test": 0.1}
     )
@@ -70,6 +73,12 @@ def check_options(options: IngestOptions) -> None:
             raise UnknownName("kind", kind, KINDS, where=f"column {column!r}")
     if options.seed < 0:
         raise InvalidInput("seed of the split", came=options.seed, allowed="0 or more")
+    if options.order_by is not None and (options.stratify or options.split_column is not None):
+        raise InvalidInput(
+            "a split by order is neither in proportion to classes nor said by a column",
+            came=f"order_by {options.order_by}",
+            allowed="order_by, or stratify, or split_column",
+        )
     if options.label is not None and options.label in options.drop:
         raise InvalidInput(f"the label {options.label!r} is among the columns to drop")
     _check_fractions(options.fractions)

@@ -30,13 +30,26 @@ def assign(
     if classes is not None:
         _check_classes(classes, names)
     codes = _drawn(rows, classes, _held_out(fractions), seed)
+    _check_filled(codes, fractions)
+    return codes
+
+
+def assign_by_order(
+    order: np.ndarray[Any, np.dtype[np.float64]], fractions: Mapping[str, float]
+) -> Codes:
+    """The first rows to train, the next ones to validation, the last ones to test, by `order` [rows]. Rows that are
+    alike in it are of one split, the earlier one. Raises InvalidInput for a split that would be empty."""
+    values = np.sort(order)
+    codes = np.zeros(len(order), np.int8)
+    begun = 0.0
     for index, split in enumerate(SPLITS):
-        if fractions.get(split, 0.0) > 0 and not np.any(codes == index):
-            raise InvalidInput(
-                f"split {split!r} would be empty",
-                came=f"{rows} rows in shares of {_listed(fractions)}",
-                allowed="more rows, or a share of 0 for this split",
-            )
+        first = round(begun * len(order))
+        if 0 < first < len(order):
+            codes[order >= _next_value(values, first)] = index
+        begun += fractions.get(split, 0.0)
+        if begun >= 1 - 1e-9:
+            break
+    _check_filled(codes, fractions)
     return codes
 
 
@@ -67,6 +80,24 @@ def count(codes: Codes) -> dict[str, int]:
 
 def _held_out(fractions: Mapping[str, float]) -> dict[str, float]:
     return {s: fractions[s] for s in SPLITS if s != "train" and fractions.get(s, 0.0) > 0}
+
+
+def _check_filled(codes: Codes, fractions: Mapping[str, float]) -> None:
+    for index, split in enumerate(SPLITS):
+        if fractions.get(split, 0.0) > 0 and not np.any(codes == index):
+            raise InvalidInput(
+                f"split {split!r} would be empty",
+                came=f"{len(codes)} rows in shares of {_listed(fractions)}",
+                allowed="more rows, or a share of 0 for this split",
+            )
+
+
+def _next_value(values: np.ndarray[Any, np.dtype[np.float64]], first: int) -> float:
+    """Of ascending `values`, the first from place `first` on that does not stand before it too; else infinity."""
+    place = first
+    if values[first] == values[first - 1]:
+        place = int(np.searchsorted(values, values[first], side="right"))
+    return float(values[place]) if place < len(values) else float("inf")
 
 
 def _check_classes(classes: Classes, names: Sequence[str]) -> None:

@@ -13,9 +13,9 @@ from modelyard.datasets.entries import SPLIT_NAMES, split_of
 from modelyard.datasets.options import IngestOptions
 from modelyard.datasets.readers import Reader
 from modelyard.datasets.scan import MANY_VALUES
-from modelyard.datasets.splits import UNKNOWN, Classes, Codes, assign, complete
+from modelyard.datasets.splits import UNKNOWN, Classes, Codes, assign, assign_by_order, complete
 from modelyard.datasets.values import as_text, convert
-from modelyard.errors import InvalidInput
+from modelyard.errors import InvalidInput, UnknownName
 from modelyard.types.dataset import SPLITS, ColumnKind
 from modelyard.types.run import Reporter
 
@@ -49,16 +49,25 @@ def survey(
     """
     labels = _Labels(label, kinds[label]) if label is not None else None
     given = _Given(options.split_column)
-    names = [name for name in (label, options.split_column) if name is not None] or [reader.columns[0]]
+    order = _Order(options.order_by, kinds) if options.order_by is not None else None
+    wanted = (label, options.split_column, options.order_by)
+    names = list(dict.fromkeys(name for name in wanted if name is not None)) or [reader.columns[0]]
     for chunk in reader.batches(names):
         reporter.check()
         if labels is not None:
             labels.add(chunk.batch.column(label))
         given.add(chunk.batch, chunk.split)
+        if order is not None:
+            order.add(chunk.batch)
         reporter.progress(1, 4, f"looking at the label and the splits: {given.rows:,} rows")
     if given.rows == 0:
         raise InvalidInput("the sources have no rows")
     class_names, classes = labels.finish() if labels is not None else ((), None)
+    if order is not None:
+        if given.finish() is not None:
+            raise InvalidInput("the sources give splits themselves", came="order_by", allowed="one of both")
+        codes = assign_by_order(order.finish(), options.fractions)
+        return Survey(rows=given.rows, class_names=class_names, classes=classes, codes=codes)
     return _split(given, class_names, classes, kinds.get(label or ""), options)
 
 
@@ -152,6 +161,36 @@ def _class_order(names: list[str]) -> Any:
     except ValueError:
         return lambda index: names[index]
     return lambda index: (numbers[index], names[index])
+
+
+class _Order:
+    """The values of the column that rows are split by: numbers, or times as microseconds."""
+
+    def __init__(self, name: str, kinds: dict[str, ColumnKind]) -> None:
+        if name not in kinds:
+            raise UnknownName("column to order by", name, kinds)
+        self._name, self._kind = name, kinds[name]
+        if self._kind not in ("timestamp", "integer", "number"):
+            raise InvalidInput(
+                f"rows cannot be ordered by {name!r}", came=self._kind, allowed="timestamp, integer, number"
+            )
+        self._rows = 0
+        self._parts: list[np.ndarray[Any, np.dtype[np.float64]]] = []
+
+    def add(self, batch: Any) -> None:
+        values = convert(batch.column(self._name), self._name, self._kind, self._rows + 1)
+        if values.null_count:
+            raise InvalidInput(
+                f"column {self._name!r}, which rows are ordered by, is missing in some of them",
+                allowed="a value in every row",
+            )
+        if self._kind == "timestamp":
+            values = values.cast(pa.int64())
+        self._parts.append(np.asarray(values.to_numpy(zero_copy_only=False), np.float64))
+        self._rows += len(values)
+
+    def finish(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        return np.concatenate(self._parts)
 
 
 class _Given:

@@ -1,5 +1,6 @@
 """Which engine opens which format."""
 
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Final, cast
@@ -31,6 +32,11 @@ taken; a package's manifest lists in `formats` only what it is to be served from
 
 
 def generator_format(manifest: Manifest) -> str | None:
+def generates(formats: Iterable[str]) -> bool:
+    """Whether a version of these formats is served by an engine that batches by itself and streams."""
+    return any(name in GENERATORS for name in formats)
+
+
     """The package's first format that a generator is known for; None where batches are run."""
     return next((name for name in GENERATORS if name in manifest.formats), None)
 

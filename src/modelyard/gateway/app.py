@@ -38,7 +38,7 @@ from modelyard.serving import frames
 from modelyard.serving.flow import TooSlow
 from modelyard.serving.frames import Answer
 from modelyard.serving.link import Link, ReplicaLost
-from modelyard.types.generation import GENERATING, Usage
+from modelyard.types.generation import Usage
 from modelyard.types.route import DEFAULT_TENANT, KeyGrant, Snapshot
 
 Message = dict[str, Any]
@@ -166,7 +166,7 @@ class Gateway:
             address = dialect.address(match, headers, b"".join(body.chunks))
             deployment = self._calls.find(grant, address.model)
             _check_asked(match, deployment)
-            if deployment.task in GENERATING:
+            if deployment.generates:
                 call = Call(
                     match=match,
                     grant=grant,

@@ -186,6 +186,7 @@ class Deployment:
 
     def update(self, route: Route, fleet: Fleet) -> None:
         self.task = route.task
+        self.generates = route.task in GENERATING if route.generates is None else route.generates
         self.created_at = route.created_at
         self.timeout = route.serving.timeout or route.timeout
         self.max_queue = self.lane.max_waiting = route.max_queue
@@ -362,7 +363,7 @@ class Deployments:
         for gone in self._table.keys() - table.keys():
             self._table[gone].refuse(NotFound(f"no model {gone[1]!r}"))
         self._table = table
-        self.generating = frozenset(d.name for d in table.values() if d.task in GENERATING)
+        self.generating = frozenset(d.name for d in table.values() if d.generates)
         self._shared = {d.name: d for d in reversed(table.values()) if d.serving.shared}
         self._fleet.keep([line for d in table.values() for line in d.lines], drain)
         self.ready = True

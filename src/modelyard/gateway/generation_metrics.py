@@ -6,7 +6,6 @@ from itertools import accumulate
 from typing import Final
 
 from modelyard.gateway.deployments import Deployment, Histogram
-from modelyard.types.generation import GENERATING
 
 _HISTOGRAMS: Final = (
     ("vllm:time_to_first_token_seconds", "From a request's slot to its first token.", "first"),
@@ -22,7 +21,7 @@ _TOKENS: Final = (
 
 def render(deployments: Sequence[Deployment]) -> list[str]:
     """Lines of the exposition."""
-    there = [d for d in deployments if d.task in GENERATING]
+    there = [d for d in deployments if d.generates]
     meters = [(_labels(d, v.name), v.meter) for d in there for v in d.all_versions()]
     lines = _gauge(
         "vllm:num_requests_running", "Requests that have a slot.", ((d, d.lane.running) for d in there)

@@ -8,7 +8,8 @@ from typing import Any, Final, Literal
 from msgspec import Struct
 
 GENERATING: Final = frozenset({"text-generation", "automatic-speech-recognition"})
-"""Tasks whose engines batch by themselves and stream."""
+"""Tasks of which there are engines that batch by themselves and stream. Whether a version is served by one, its
+formats say (`engines.table.GENERATORS`): speech is also recognised in batches."""
 
 Finish = Literal["stop", "length", "tool_calls", "content_filter"]
 

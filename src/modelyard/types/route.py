@@ -62,7 +62,8 @@ class RouteVersion(Struct, frozen=True, kw_only=True):
 
 
 class Route(Struct, frozen=True, kw_only=True):
-    """A deployment as callers see it."""
+    """A deployment as callers see it. `generates`: its engine batches by itself and streams; None (in a snapshot
+    that an older control wrote): as its task says."""
 
     tenant: str
     name: str
@@ -76,6 +77,7 @@ class Route(Struct, frozen=True, kw_only=True):
     serving: Serving = Serving()
     asleep: bool = False  # its replicas start when it is called, or are being started: requests wait for them
     why: str = ""  # they cannot start now, where that is known
+    generates: bool | None = None
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):

@@ -14,22 +14,27 @@ from modelyard.control.services.deployments import Change, NewDeployment
 from modelyard.control.services.serving import CHECKS
 from modelyard.control.services.snapshots import snapshot
 from modelyard.errors import InvalidInput, UnknownName
-from modelyard.store.registry import Model
+from modelyard.store.registry import Model, ModelVersion
 from modelyard.types.route import Serving, Snapshot
 
 
 @pytest.fixture(autouse=True)
 def models(platform: Platform, tmp_path: Path) -> None:
-    """`writer` is called one that generates: what may be set is a matter of the task."""
+    """`writer` is made one that generates: what may be set is a matter of its versions' formats."""
     add_model(platform, tmp_path)
     add_model(platform, tmp_path, name="writer")
     with platform.database.write() as session:
         for model in session.query(Model).filter_by(name="writer"):
             model.task = "text-generation"
+            for version in session.query(ModelVersion).filter_by(model_id=model.id):
+                version.manifest = version.manifest | {"formats": {"gguf": "model.gguf"}}
 
 
-def deploy(platform: Platform, name: str, model: str = "writer", **serving: Any) -> DeploymentView:
-    return deployments.create(platform, "default", NewDeployment(name=name, model=model, serving=serving))
+def deploy(
+    platform: Platform, name: str, model: str = "writer", version: str | None = None, **serving: Any
+) -> DeploymentView:
+    asked = NewDeployment(name=name, model=model, version=version, serving=serving)
+    return deployments.create(platform, "default", asked)
 
 
 def put(platform: Platform, name: str, **serving: Any) -> DeploymentView:
@@ -136,3 +141,25 @@ def test_a_fallback_of_another_tenant_is_one_that_it_shares(platform: Platform, 
     assert deploy(platform, "a", fallback="open").serving["fallback"] == "open"
     with pytest.raises(UnknownName):
         deploy(platform, "b", fallback="closed")
+
+
+def test_whether_it_generates_is_said_by_the_formats_of_its_versions(platform: Platform) -> None:
+    """Speech may be recognised by an engine that streams, or in batches: the task alone does not say."""
+    deploy(platform, "a")
+    deploy(platform, "b", model="colours")
+    with platform.database.write() as session:
+        for model in session.query(Model).filter_by(name="colours"):
+            model.task = "automatic-speech-recognition"
+    routes = msgspec.json.decode(snapshot(platform), type=Snapshot).routes
+    assert {route.name: route.generates for route in routes} == {"a": True, "b": False}
+
+
+def test_a_split_is_of_versions_of_one_kind(platform: Platform, tmp_path: Path) -> None:
+    add_model(platform, tmp_path)
+    with platform.database.write() as session:
+        for version in session.query(ModelVersion).filter_by(number=2):
+            version.manifest = version.manifest | {"formats": {"gguf": "model.gguf"}}
+    deploy(platform, "a", "colours", version="1")
+    with pytest.raises(InvalidInput, match="mixes versions that stream"):
+        deployments.change(platform, "default", "a", Change(split={"1": 1, "2": 1}))
+    deployments.change(platform, "default", "a", Change(split={"2": 1}))

@@ -16,6 +16,7 @@ from modelyard.control.services.names import Selector, check_name, known_name, r
 from modelyard.control.services.pages import Page, PageRequest, fetch
 from modelyard.control.services.references import get_model, get_model_version
 from modelyard.control.services.serving import set_serving
+from modelyard.engines.table import generates
 from modelyard.errors import Conflict, InvalidInput, NotAllowedFormat, NotFound
 from modelyard.store.registry import Deployment, DeploymentVersion, Model, ModelVersion
 from modelyard.types.ids import new_id
@@ -157,9 +158,9 @@ def _make(
                      updated_at=now)  # fmt: skip
     session.add(row)
     session.flush()
-    set_serving(session, row, asked.serving)
     session.add(_version_row(row, version.id, 1.0))
     session.flush()
+    set_serving(session, row, asked.serving)
     return row
 
 
@@ -181,6 +182,12 @@ def _read_split(platform: Platform, tenant: str, name: str, split: Mapping[str, 
         serving = {v.version_id for v in versions_of(session, row)}
     if len({version.id for version, _ in found}) != len(found):
         raise InvalidInput("the split names a version twice", came=sorted(split))
+    if len({generates(version.manifest.get("formats", ())) for version, _ in found}) > 1:
+        raise InvalidInput(
+            "the split mixes versions that stream and versions that answer in batches",
+            came={str(v.number): sorted(v.manifest.get("formats", ())) for v, _ in found},
+            allowed="versions of one kind; the other kind under a deployment of its own",
+        )
     for version, _ in found:
         if version.id not in serving:
             _verify(platform, version)

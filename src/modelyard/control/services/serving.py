@@ -9,9 +9,9 @@ from pydantic import WithJsonSchema
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from modelyard.engines import table
 from modelyard.errors import InvalidInput, UnknownName
-from modelyard.store.registry import Deployment, Model
-from modelyard.types.generation import GENERATING
+from modelyard.store.registry import Deployment, DeploymentVersion, Model, ModelVersion
 from modelyard.types.route import Serving
 
 Check = Callable[[str, Any], Any]
@@ -82,6 +82,16 @@ def serving_of(row: Deployment) -> Serving:
     return msgspec.convert(row.serving, Serving)
 
 
+def generates(session: Session, row: Deployment) -> bool:
+    """Whether the engine of its versions batches by itself and streams: of those that are live, where there are."""
+    query = select(DeploymentVersion.live_weight, ModelVersion.manifest).join(
+        ModelVersion, DeploymentVersion.version_id == ModelVersion.id
+    )
+    found = session.execute(query.where(DeploymentVersion.deployment_id == row.id)).all()
+    live = [manifest for weight, manifest in found if weight > 0]
+    return any(table.generates(m.get("formats", ())) for m in live or [manifest for _, manifest in found])
+
+
 def set_serving(session: Session, row: Deployment, asked: Mapping[str, Any]) -> None:
     """Set what is named; None takes a value back.
 
@@ -95,8 +105,10 @@ def set_serving(session: Session, row: Deployment, asked: Mapping[str, Any]) -> 
     wanted = {name: CHECKS[name](name, value) for name, value in asked.items() if value is not None}
     task = session.get_one(Model, row.model_id).task
     for name in wanted:
-        if name in _GENERATING_ALONE and task not in GENERATING:
-            raise InvalidInput(f"{name} is for models that generate", came=task, allowed=sorted(GENERATING))
+        if name in _GENERATING_ALONE and not generates(session, row):
+            raise InvalidInput(
+                f"{name} is for models that generate", came=task, allowed="versions of formats that stream"
+            )
     kept = {name: value for name, value in row.serving.items() if name not in asked}
     row.serving = kept | wanted
     session.flush()

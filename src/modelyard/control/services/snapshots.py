@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from modelyard.control.platform import Platform
 from modelyard.control.services import attempt_keys, keys
 from modelyard.control.services.deployment_views import is_loading
-from modelyard.control.services.serving import serving_of
+from modelyard.control.services.serving import generates, serving_of
 from modelyard.store.registry import Deployment, DeploymentVersion, Model, ModelVersion
 from modelyard.types.route import Route, RouteVersion, Snapshot
 
@@ -36,6 +36,7 @@ def _route(platform: Platform, session: Session, row: Deployment, model: Model) 
         serving=serving_of(row),
         asleep=loading,
         why=platform.readiness.why(row.id) if loading else "",
+        generates=generates(session, row),
     )
 
 

@@ -29,6 +29,7 @@ class Model:
 
     __slots__ = (
         "_answer",
+        "_complete",
         "_groups",
         "_run",
         "_transform",
@@ -49,6 +50,9 @@ class Model:
         self._run = engine.run
         self._answer: Callable[[Tensors], dict[str, Array]] | None = None
         self._groups: Callable[[Tensors], list[list[int]]] | None = getattr(self.prepared, "groups", None)
+        self._complete: Callable[[Tensors, Tensors], dict[str, Array]] | None = getattr(
+            self.prepared, "complete", None
+        )
         if isinstance(manifest.adapter, Adapter):
             adapted = Adapted(manifest.adapter, manifest.tensors)
             self._answer = adapted.answer
@@ -60,6 +64,11 @@ class Model:
         Raises:
             InvalidInput: names, shapes or values that the model does not take.
         """
+        outputs = self._predicted(arrays)
+        return outputs if self._complete is None else self._complete(arrays, outputs)
+
+    def _predicted(self, arrays: Tensors) -> dict[str, Array]:
+        """What the engine answers to all rows."""
         if self._groups is not None and len(next(iter(arrays.values()))) > 1:
             return self._by_groups(arrays, self._groups(arrays))
         outputs = self._run(self._transform(arrays))

@@ -91,6 +91,14 @@ class Prepared(Protocol):
         `decode`."""
 
 
+class Completing(Prepared, Protocol):
+    """A `Prepared` whose answers need more than the engine's outputs: what was asked, or a file of the package."""
+
+    def complete(self, arrays: Mapping[str, Array], outputs: Mapping[str, Array]) -> dict[str, Array]:
+        """The arrays of `signature`'s inputs and the engine's outputs for them into `signature`'s outputs; more may
+        come with them, for `Task.metrics`. Raises InvalidInput."""
+
+
 class Task(Protocol):
     """One file in tasks/, one line in tasks.TASKS."""
 

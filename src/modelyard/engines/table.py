@@ -31,12 +31,12 @@ GENERATORS: Final[dict[str, str]] = {
 taken; a package's manifest lists in `formats` only what it is to be served from."""
 
 
-def generator_format(manifest: Manifest) -> str | None:
 def generates(formats: Iterable[str]) -> bool:
     """Whether a version of these formats is served by an engine that batches by itself and streams."""
     return any(name in GENERATORS for name in formats)
 
 
+def generator_format(manifest: Manifest) -> str | None:
     """The package's first format that a generator is known for; None where batches are run."""
     return next((name for name in GENERATORS if name in manifest.formats), None)
 

@@ -70,7 +70,7 @@ def test_words_have_times_in_order(engine):
 
 @needs_librivox
 def test_it_hears_the_same_in_a_compressed_file_and_with_a_prompt(engine):
-    from modelyard.engines.audio import decode
+    from modelyard.tasks.sounds import decode
 
     samples = decode((LIBRIVOX / SHORT).read_bytes())
     packed = encoded(np.repeat(samples, 3), "ogg", "libopus", rate=48_000)

@@ -8,12 +8,13 @@ import warnings
 import zlib
 from typing import Final
 
+from modelyard.datasets import recordings
 from modelyard.datasets.entries import Entry
 from modelyard.datasets.pictures import SUFFIXES, is_image
 from modelyard.errors import InvalidInput, NotAllowedFormat
 
 ALLOWED: Final = (
-    "CSV, Parquet, JSON lines, folders of images, zips of these, "
+    "CSV, Parquet, JSON lines, folders of images or of sound files, zips of these, "
     "idx (.gz or not), npz without pickled objects"
 )
 PICKLE_SUFFIXES: Final = (
@@ -48,8 +49,8 @@ _OTHERS = {
 
 
 def detect(entry: Entry) -> str:
-    """One of options.FORMATS, or "zip". An image's name is enough: whether it is one is looked at when it is
-    read.
+    """One of options.FORMATS, or "zip". An image's or a sound file's name is enough: whether it is one is
+    looked at when it is read.
 
     Raises NotAllowedFormat for pickles of any name and for formats that are not read, InvalidInput for an
     empty file."""
@@ -58,6 +59,8 @@ def detect(entry: Entry) -> str:
         raise refused(entry.name, f"a {suffix} file, which may hold code")
     if suffix in SUFFIXES and entry.size:
         return "images"
+    if suffix in recordings.SUFFIXES and entry.size:
+        return "audio"
     if entry.size == 0:
         raise InvalidInput(f"file {entry.name!r} is empty", allowed=ALLOWED)
     head = entry.head()
@@ -84,7 +87,7 @@ def _suffix(name: str) -> str:
 def _is_known(head: bytes) -> bool:
     """Whether the first bytes are those of a binary format that is read."""
     starts = (b"PAR1", b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b")
-    return head.startswith(starts) or is_image(head) or _is_idx(head)
+    return head.startswith(starts) or is_image(head) or recordings.is_sound(head) or _is_idx(head)
 
 
 def _by_bytes(name: str, head: bytes) -> str | None:
@@ -94,6 +97,8 @@ def _by_bytes(name: str, head: bytes) -> str | None:
         return "zip"
     if is_image(head):
         return "images"
+    if recordings.is_sound(head):
+        return "audio"
     if head.startswith(b"\x1f\x8b"):
         return _inside_gzip(name, head)
     if _is_idx(head):

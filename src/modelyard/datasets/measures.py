@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from modelyard.datasets.sketch import DistinctCount, Hashes
 from modelyard.datasets.values import EXACT
+from modelyard.tasks import sounds
 from modelyard.types.dataset import ColumnKind, ColumnProfile
 
 BINS: Final = 40
@@ -20,6 +21,9 @@ COUNTED: Final = 10_000
 PICTURES: Final = 2000
 PICTURE_PIXELS: Final = 400_000_000
 """At most so many images are decoded for the profile, of so many pixels together."""
+
+SOUNDS: Final = 1000
+"""At most so many sound files are decoded for the profile."""
 
 Range = tuple[float, float] | None
 
@@ -201,11 +205,46 @@ class ImageMeasure:
                 self._grey += np.asarray(image.convert("L").histogram(), np.int64)
 
 
+class SoundMeasure:
+    """Seconds of some sound files, evenly spread over the rows."""
+
+    def __init__(self, rows: int) -> None:
+        self._step = max(1, -(-rows // SOUNDS))
+        self._seen = 0
+        self._seconds: list[float] = []
+
+    def add(self, array: Any) -> None:
+        for place in range(-self._seen % self._step, len(array), self._step):
+            value = array[place].as_py()
+            if value is not None:
+                self._seconds.append(len(sounds.decode(value)) / sounds.RATE)
+        self._seen += len(array)
+
+    def facts(self) -> dict[str, Any]:
+        if not self._seconds:
+            return {}
+        seconds = np.array(self._seconds)
+        edges = _edges((float(seconds.min()), float(seconds.max())), whole=False)
+        return {
+            "minimum": float(seconds.min()),
+            "maximum": float(seconds.max()),
+            "mean": float(seconds.mean()),
+            "std": float(seconds.std()),
+            "histogram": {
+                "edges": edges.tolist(),
+                "counts": np.histogram(seconds, edges)[0].tolist(),
+            },
+            "extra": {"looked_at": len(seconds), "seconds": float(seconds.sum())},
+        }
+
+
 def _measure(kind: ColumnKind, bounds: Range, rows: int) -> Measure:
     if kind in ("number", "integer"):
         return NumberMeasure(bounds, whole=kind == "integer")
     if kind == "timestamp":
         return TimeMeasure(bounds)
+    if kind == "audio":
+        return SoundMeasure(rows)
     return ImageMeasure(rows) if kind == "image" else StringMeasure()
 
 

@@ -13,8 +13,8 @@ from modelyard.types.dataset import SPLITS
 BUILTIN: Final = ("breast-cancer", "diabetes", "digits", "fashion-mnist", "iris", "wine")
 """Data sets that need no file: Fashion-MNIST from Debian's package, the others from scikit-learn's wheel."""
 
-FORMATS: Final = ("csv", "idx", "images", "jsonl", "npz", "parquet")
-KINDS: Final = ("boolean", "category", "image", "integer", "number", "text", "timestamp")
+FORMATS: Final = ("audio", "csv", "idx", "images", "jsonl", "npz", "parquet")
+KINDS: Final = ("audio", "boolean", "category", "image", "integer", "number", "text", "timestamp")
 
 
 class IngestOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -170,7 +170,7 @@ def _chart(column: ColumnProfile, rows: int) -> str:
     if column.histogram is not None:
         edges, counts = column.histogram["edges"], column.histogram["counts"]
         show = _date if column.kind == "timestamp" else _value
-        title = {"image": "brightness of pixels (0 to 255)", "timestamp": "date"}.get(
+        title = {"image": "brightness of pixels (0 to 255)", "audio": "seconds", "timestamp": "date"}.get(
             column.kind, column.name
         )
         counted = "pixels" if column.kind == "image" else "rows"

@@ -56,6 +56,9 @@ def summary(column: ColumnProfile) -> str:
         size = sizes[0] if extra["different_sizes"] == 1 else f"{extra['different_sizes']} sizes"
         pixels = f"pixels {number(column.minimum)} to {number(column.maximum)}"
         return f"{size}, {', '.join(extra['modes'])}, {pixels}"
+    if column.kind == "audio" and column.extra:
+        span = f"{number(column.minimum)} to {number(column.maximum)} s"
+        return f"{span}, {column.extra['seconds'] / 60:.1f} min of {column.extra['looked_at']:,} files"
     if column.minimum is not None:
         return f"{number(column.minimum)} to {number(column.maximum)}, mean {number(column.mean)}"
     if "first" in column.extra:

@@ -13,6 +13,7 @@ from modelyard.datasets.readers.builtin import open_builtin
 from modelyard.errors import InvalidInput
 
 _METADATA = ("metadata.csv", "metadata.jsonl")
+_FOLDERS = ("audio", "images")  # formats of files that are one value each
 _OTHER_TEXT = (".md", ".txt", ".rst")
 
 
@@ -32,7 +33,7 @@ def open_sources(sources: Sequence[Path], options: IngestOptions, work: Path) ->
     with ExitStack() as stack:
         entries = [entry for source in sources for entry in _entries(Path(source), stack)]
         format_name, used = _choose(entries, options.format)
-        if format_name != "images":
+        if format_name not in _FOLDERS:
             used = [
                 entry if entry.path is not None else unpack(entry, work / f"member-{place}")
                 for place, entry in enumerate(used)
@@ -70,10 +71,10 @@ def _choose(entries: list[Entry], said: str | None) -> tuple[str, list[Entry]]:
     for entry in entries:
         if not _is_readme(entry, len(entries)):
             formats.setdefault(_format(entry), []).append(entry)
-    if "images" in formats:
+    for folder in formats.keys() & set(_FOLDERS):
         for kind in ("csv", "jsonl"):
             tables = formats.pop(kind, [])
-            formats["images"] += [entry for entry in tables if _is_metadata(entry)]
+            formats[folder] += [entry for entry in tables if _is_metadata(entry)]
             if others := [entry for entry in tables if not _is_metadata(entry)]:
                 formats[kind] = others
     if len(formats) != 1:
@@ -83,9 +84,10 @@ def _choose(entries: list[Entry], said: str | None) -> tuple[str, list[Entry]]:
 
 
 def _of_said_format(entries: list[Entry], said: str) -> list[Entry]:
-    """All files, once none of them is a pickle; for images those that are one or say something of them."""
-    if said == "images":
-        return [e for e in entries if _is_metadata(e) or (not _is_readme(e, 2) and detect(e) == "images")]
+    """All files, once none of them is a pickle; for images and sounds those that are one or say something of
+    them."""
+    if said in _FOLDERS:
+        return [e for e in entries if _is_metadata(e) or (not _is_readme(e, 2) and detect(e) == said)]
     for entry in entries:
         if entry.size == 0:
             raise InvalidInput(f"file {entry.name!r} is empty", allowed=said)

@@ -103,9 +103,9 @@ class _Labels:
     """The label's values, as codes in order of first appearance until `finish` sorts them."""
 
     def __init__(self, name: str, kind: ColumnKind) -> None:
-        if kind == "image":
+        if kind in ("image", "audio"):
             raise InvalidInput(
-                f"the label {name!r} is a column of images", allowed="a class, a number or a text"
+                f"the label {name!r} is a column of {kind} files", allowed="a class, a number or a text"
             )
         self._name, self._kind = name, kind
         self._rows = 0

@@ -36,6 +36,7 @@ _TYPES: Final[dict[str, Any]] = {
     "text": pa.string(),
     "timestamp": pa.timestamp("us"),
     "image": pa.binary(),
+    "audio": pa.binary(),
 }
 
 

@@ -19,10 +19,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from modelyard.engines import audio, whisper_model
+from modelyard.engines import whisper_model
 from modelyard.engines.generation import Abilities, GenerationRequest, GeneratorOptions
 from modelyard.engines.streams import Stream
 from modelyard.errors import Cancelled, InvalidInput, ModelyardError, Unavailable
+from modelyard.tasks import sounds
 from modelyard.types.generation import AudioRequest, Delta, Segment, Word
 
 COMPUTE: Final = "int8"
@@ -105,8 +106,8 @@ class WhisperGenerator:
             if job.stream.ended:
                 raise Cancelled("nobody waits for the text")
 
-        samples = audio.decode(job.request.audio, check=check)
-        seconds = len(samples) / audio.RATE
+        samples = sounds.decode(job.request.audio, check=check)
+        seconds = len(samples) / sounds.RATE
         # What is not told before the first window of sound is computed is told with it.
         count, prompt = 0, math.ceil(seconds)
         self._model.before_window(check)
@@ -164,11 +165,11 @@ def _settings(request: AudioRequest) -> dict[str, Any]:
     }
 
 
-def _is_speech(found: Any, samples: audio.Samples) -> bool:
+def _is_speech(found: Any, samples: sounds.Samples) -> bool:
     """Whether there is sound where the model hears a word: of silence it makes up some, and of noise dots."""
     if not any(character.isalnum() for character in found.text):
         return False
-    stretch = samples[int(found.start * audio.RATE) : math.ceil(found.end * audio.RATE)]
+    stretch = samples[int(found.start * sounds.RATE) : math.ceil(found.end * sounds.RATE)]
     return len(stretch) > 0 and int(np.abs(stretch.astype(np.int32)).max()) > _SILENCE
 
 

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from modelyard.engines.audio import Samples
 from modelyard.errors import MissingExtra
+from modelyard.tasks.sounds import Samples
 
 _PART: Final = 6000
 """Frames of 10 ms of the spectrogram that are computed together."""

@@ -1,7 +1,7 @@
 """One file a format, one line in READERS.
 
 A reader gives record batches whose arrays are plain: string, int64, double, bool, timestamp[us] or binary (an
-encoded image), with null for missing. Text formats give every value as a string; what it means is inferred
+encoded image or sound), with null for missing. Text formats give every value as a string; what it means is inferred
 from all of them. A reader can be read again, and gives the same rows in the same order."""
 
 import importlib
@@ -41,6 +41,7 @@ class Reader(Protocol):
 
 
 READERS: Final[dict[str, str]] = {
+    "audio": "modelyard.datasets.readers.audio",
     "csv": "modelyard.datasets.readers.csv",
     "idx": "modelyard.datasets.readers.idx",
     "images": "modelyard.datasets.readers.images",

@@ -2,22 +2,25 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from modelyard.datasets.entries import Entry, splits_of_names
+from modelyard.datasets.entries import HEAD_BYTES, Entry, splits_of_names
 from modelyard.datasets.pictures import MAX_BYTES, check_image
 from modelyard.datasets.readers import Chunk, Reader
 from modelyard.datasets.readers.tables import checked_names, demand_same
+from modelyard.datasets.recordings import check_sound, is_sound
 from modelyard.errors import InvalidInput, TooLarge
 from modelyard.types.dataset import ColumnKind
 
 BATCH_BYTES: Final = 16 * 1024 * 1024
 _BATCH_ROWS = 65_536
 _BUFFER = 1024 * 1024
+_LOOKED_AT = 100  # rows, for a value that tells what a column of files holds
 
 
 @dataclass(frozen=True)
@@ -41,21 +44,23 @@ class ParquetReader:
                 ]
                 for name, array in zip(wanted, arrays, strict=True):
                     if pa.types.is_binary(array.type):
-                        _check_images(array, name, row, entry)
+                        _check_files(array, name, self.kinds[name], row, entry)
                 yield Chunk(pa.RecordBatch.from_arrays(arrays, names=wanted), split)
                 row += batch.num_rows
 
 
 def open_entries(entries: Sequence[Entry]) -> Reader:
     """Files with the same columns, one after the other. Binary columns, and structs with `bytes` as Hugging
-    Face writes them, are images. Raises InvalidInput for files that cannot be read and types that are not
-    taken."""
+    Face writes them, are images, or sounds where the first value is one. Raises InvalidInput for files that
+    cannot be read and types that are not taken."""
     schemas = [_schema(entry) for entry in entries]
     first = checked_names(schemas[0].names, entries[0].name)
     for entry, schema in zip(entries, schemas, strict=True):
         demand_same(first, entries[0].name, checked_names(schema.names, entry.name), entry.name)
     kinds: dict[str, ColumnKind] = {
-        name: "image" for name, field in zip(first, schemas[0], strict=True) if _is_image_type(field.type)
+        name: _kind_of_files(entries[0], field.name)
+        for name, field in zip(first, schemas[0], strict=True)
+        if _holds_files(field.type)
     }
     return ParquetReader(entries, tuple(first), dict(zip(first, schemas[0].names, strict=True)), kinds)
 
@@ -87,7 +92,18 @@ def _batch_rows(metadata: Any) -> int:
     return max(1, min(_BATCH_ROWS, int(BATCH_BYTES * metadata.num_rows // max(1, size))))
 
 
-def _is_image_type(kind: Any) -> bool:
+def _kind_of_files(entry: Entry, name: str) -> ColumnKind:
+    """By the first value that there is, within the first rows."""
+    with pq.ParquetFile(entry.disk_path, pre_buffer=False, buffer_size=_BUFFER) as file:
+        batches = file.iter_batches(1, columns=[name], use_threads=False)
+        for batch in islice(batches, _LOOKED_AT):
+            value = _cast(batch.column(0))[0].as_py()
+            if value is not None:
+                return "audio" if is_sound(value[:HEAD_BYTES]) else "image"
+    return "image"
+
+
+def _holds_files(kind: Any) -> bool:
     if pa.types.is_struct(kind):
         return any(field.name == "bytes" and _is_bytes(field.type) for field in kind)
     return _is_bytes(kind)
@@ -110,7 +126,7 @@ def _plain(array: Any, name: str, place: str, entry: Entry) -> Any:
         raise InvalidInput(
             f"column {name!r} of {entry.name!r} cannot be used ({place} and after)",
             came=str(array.type),
-            allowed="numbers, strings, booleans, dates and times, encoded images",
+            allowed="numbers, strings, booleans, dates and times, encoded images and sounds",
         ) from error
 
 
@@ -118,7 +134,7 @@ def _cast(array: Any) -> Any:
     kind = array.type
     if pa.types.is_dictionary(kind):
         return _cast(array.dictionary_decode())
-    if pa.types.is_struct(kind) and _is_image_type(kind):
+    if pa.types.is_struct(kind) and _holds_files(kind):
         return pc.struct_field(array, "bytes").cast(pa.binary())
     if _is_bytes(kind):
         return array.cast(pa.binary())
@@ -143,7 +159,8 @@ def _cast(array: Any) -> Any:
     raise pa.ArrowNotImplementedError(str(kind))
 
 
-def _check_images(array: Any, name: str, first_row: int, entry: Entry) -> None:
+def _check_files(array: Any, name: str, kind: ColumnKind, first_row: int, entry: Entry) -> None:
+    check = check_sound if kind == "audio" else check_image
     for row, value in enumerate(array.to_pylist(), first_row):
         if value is None:
             continue
@@ -151,4 +168,4 @@ def _check_images(array: Any, name: str, first_row: int, entry: Entry) -> None:
             raise TooLarge(
                 f"row {row} of {name!r}", came=f"{len(value)} bytes", allowed=f"at most {MAX_BYTES}"
             )
-        check_image(value, f"{entry.name}: {name}, row {row}")
+        check(value, f"{entry.name}: {name}, row {row}")

@@ -1,23 +1,30 @@
-"""Sound files into samples, by FFmpeg's decoders (PyAV), with bounds: what a small file unpacks to is not trusted.
+"""What tasks of sounds share: a caller's files, and their samples by FFmpeg's decoders (PyAV), with bounds: what a
+small file unpacks to is not trusted.
 
 Only containers that hold sound themselves are opened: playlists (HLS, ffconcat) would make FFmpeg read other files
 and addresses. What a header says of its length is not looked at: files that were written to a pipe say anything.
 """
 
+import base64
+import binascii
 import io
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from modelyard.errors import InvalidInput, MissingExtra, TooLarge
+from modelyard.types.tensor import TensorSpec
 
 RATE: Final = 16_000
 """Samples a second of what is decoded."""
 MOST_SECONDS: Final = 3600
 """An hour: 115 MB of samples."""
+MOST_BYTES: Final = 64 << 20
+"""Of a file."""
+COLUMN: Final = "audio"
 FILES: Final = "wav, mp3, flac, ogg, m4a, mp4, webm, aac"
 _CONTAINERS: Final = "wav,mp3,flac,ogg,mov,matroska,webm,aac,mpeg"  # FFmpeg's names of demuxers
 _GROUP: Final = 1 << 16
@@ -25,6 +32,37 @@ _GROUP: Final = 1 << 16
 _log = logging.getLogger(__name__)
 
 Samples = npt.NDArray[np.int16]
+Array = npt.NDArray[Any]
+_ALLOWED: Final = "a sound file's bytes, or base64 of them"
+
+
+def input_spec() -> TensorSpec:
+    """What callers send: `audio` BYTES [-1], a sound file each."""
+    return TensorSpec(name=COLUMN, datatype="BYTES", shape=(-1,))
+
+
+def sample(inputs: Any) -> dict[str, Any]:
+    """A sound file's bytes, base64 of them, a list of either, or {"audio": ...}, into the column `audio`."""
+    if isinstance(inputs, Mapping) and inputs.keys() == {COLUMN}:
+        inputs = inputs[COLUMN]
+    several = inputs if isinstance(inputs, list) else [inputs]
+    return {COLUMN: [_from_json(one) for one in several]}
+
+
+def files(values: list[Any]) -> Array:
+    """Sound files, one a row, as objects [rows]: nothing is decoded. Raises InvalidInput, TooLarge."""
+    out = np.empty(len(values), object)
+    for row, value in enumerate(values):
+        if not isinstance(value, bytes) or not value:
+            raise InvalidInput(f"row {row} is no sound file", came=type(value).__name__, allowed=_ALLOWED)
+        if len(value) > MOST_BYTES:
+            raise TooLarge(
+                f"the sound file of row {row}", came=f"{len(value):,} bytes", allowed=f"{MOST_BYTES:,} bytes"
+            )
+        out[row] = value
+    if not values:
+        raise InvalidInput("there is no sound file", allowed=_ALLOWED)
+    return out
 
 
 def decode(
@@ -42,7 +80,7 @@ def decode(
     try:
         import av
     except ImportError:
-        raise MissingExtra("av", "audio") from None
+        raise MissingExtra("av", "sound") from None
     if not data:
         raise InvalidInput("the audio is empty", allowed=FILES)
     try:
@@ -53,6 +91,18 @@ def decode(
     if len(samples) == 0:
         raise _unreadable()
     return samples
+
+
+def _from_json(value: Any) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    if not isinstance(value, str):
+        raise InvalidInput("this is no sound file", came=type(value).__name__, allowed=_ALLOWED)
+    text = value.partition(",")[2] if value.startswith("data:") else value
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidInput("a sound file as text must be base64", came=value[:40]) from None
 
 
 def _joined(parts: Iterator[Samples], most: int, check: Callable[[], None]) -> Samples:

@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modelyard.engines import audio
 from modelyard.errors import InvalidInput, TooLarge
+from modelyard.tasks import sounds
 from speech_samples import RATE, encoded, tone, wav
 
 pytest.importorskip("av")
@@ -13,7 +13,7 @@ pytest.importorskip("av")
 
 def test_a_wav_is_its_samples():
     samples = tone(1.5)
-    np.testing.assert_array_equal(audio.decode(wav(samples)), samples)
+    np.testing.assert_array_equal(sounds.decode(wav(samples)), samples)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_a_wav_is_its_samples():
     ],
 )
 def test_every_container_at_every_rate_becomes_16_khz(container, codec, rate):
-    found = audio.decode(encoded(tone(2.0, rate=rate), container, codec, rate=rate))
+    found = sounds.decode(encoded(tone(2.0, rate=rate), container, codec, rate=rate))
     assert len(found) == pytest.approx(2 * RATE, abs=0.2 * RATE)
     spectrum = np.abs(np.fft.rfft(found[: 2 * RATE].astype(float)))
     assert np.argmax(spectrum) * RATE / len(found[: 2 * RATE]) == pytest.approx(440, abs=2)
@@ -37,7 +37,7 @@ def test_every_container_at_every_rate_becomes_16_khz(container, codec, rate):
 def test_channels_become_one():
     left = np.repeat(tone(1.0), 2)
     left[1::2] = 0
-    found = audio.decode(wav(left, channels=2))
+    found = sounds.decode(wav(left, channels=2))
     np.testing.assert_allclose(found, tone(1.0) / 2, atol=1)
 
 
@@ -45,11 +45,11 @@ def test_hours_in_a_small_file_are_refused_wherever_the_header_says_so():
     data = bytearray(encoded(np.zeros(RATE * 4000, np.int16), "flac", "flac"))
     assert len(data) < 1 << 20
     with pytest.raises(TooLarge, match="too long; came: more than 3600 s"):
-        audio.decode(bytes(data))
+        sounds.decode(bytes(data))
     data[21] &= 0xF0  # STREAMINFO's count of samples: unknown
     data[22:26] = bytes(4)
     with pytest.raises(TooLarge):
-        audio.decode(bytes(data))
+        sounds.decode(bytes(data))
 
 
 def test_decoding_stops_at_the_cap():
@@ -60,7 +60,7 @@ def test_decoding_stops_at_the_cap():
         parts += 1
 
     with pytest.raises(TooLarge):
-        audio.decode(wav(np.zeros(RATE * 600, np.int16)), check=count, most_seconds=10)
+        sounds.decode(wav(np.zeros(RATE * 600, np.int16)), check=count, most_seconds=10)
     assert parts <= 10 * RATE // (1 << 16) + 2
 
 
@@ -68,7 +68,7 @@ def test_a_header_that_says_too_much_is_not_believed():
     data = bytearray(wav(tone(1.0)))
     data[40:44] = b"\xff\xff\xff\xff"  # as of a file that was written to a pipe
     data[4:8] = b"\xff\xff\xff\xff"
-    assert len(audio.decode(bytes(data))) == RATE
+    assert len(sounds.decode(bytes(data))) == RATE
 
 
 def test_what_a_check_raises_ends_the_decoding():
@@ -76,7 +76,7 @@ def test_what_a_check_raises_ends_the_decoding():
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        audio.decode(wav(tone(1.0)), check=stop)
+        sounds.decode(wav(tone(1.0)), check=stop)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_what_a_check_raises_ends_the_decoding():
 )
 def test_broken_audio_is_invalid_with_a_general_text(data):
     with pytest.raises(InvalidInput) as found:
-        audio.decode(data)
+        sounds.decode(data)
     assert "FFmpeg" not in found.value.message
     assert "wav, mp3" in found.value.message
 
@@ -108,7 +108,7 @@ def test_damage_is_passed_over_or_refused():
         for place in draw.integers(0, len(bad), 40):
             bad[place] = draw.integers(256)
         with contextlib.suppress(InvalidInput):
-            assert audio.decode(bytes(bad)).dtype == np.int16
+            assert sounds.decode(bytes(bad)).dtype == np.int16
 
 
 def test_playlists_reach_for_nothing(tmp_path: Path, monkeypatch):
@@ -123,4 +123,4 @@ def test_playlists_reach_for_nothing(tmp_path: Path, monkeypatch):
         f"<MPD><Period><BaseURL>file://{target}</BaseURL></Period></MPD>",
     ):
         with pytest.raises(InvalidInput):
-            audio.decode(text.encode())
+            sounds.decode(text.encode())

@@ -16,6 +16,7 @@ Finish = Literal["stop", "length", "tool_calls", "content_filter"]
 MOST_TOP_LOGPROBS: Final = 20
 MOST_CHOICES: Final = 16
 MOST_STOPS: Final = 4
+MOST_BEAMS: Final = 8
 
 
 class Constraint(Struct, frozen=True, kw_only=True):
@@ -36,6 +37,8 @@ class Sampling(Struct, frozen=True, kw_only=True):
     logit_bias     token id -> added to its logit, -100 to 100
     logprobs       how many likeliest tokens are told at each place besides the one drawn; None: none and no logprob
     ignore_eos     go on past the model's own end, to `max_tokens`
+    num_beams      sequences that beam search keeps; with more than 1 nothing is drawn, and temperature is 0
+    length_penalty the power of its length that a beam's log probability is divided by: above 1 for longer answers
     """
 
     max_tokens: int | None = None
@@ -52,6 +55,8 @@ class Sampling(Struct, frozen=True, kw_only=True):
     logprobs: int | None = None
     ignore_eos: bool = False
     constraint: Constraint | None = None
+    num_beams: int = 1
+    length_penalty: float = 1.0
 
 
 class TextRequest(Struct, frozen=True, kw_only=True):
@@ -149,6 +154,7 @@ class Abilities(Struct, frozen=True, kw_only=True):
     context       most tokens of a sequence, prompt and answer together (0: of audio, none)
     top_logprobs  most alternatives that it tells at a place; 0: the token's own logprob alone; None: no logprobs
     logit_bias, constraints   whether it takes these
+    beams         most beams of a search; 1: none is searched
     """
 
     name: str
@@ -158,3 +164,4 @@ class Abilities(Struct, frozen=True, kw_only=True):
     top_logprobs: int | None = None
     logit_bias: bool = False
     constraints: tuple[Literal["json_object", "json_schema", "regex"], ...] = ()
+    beams: int = 1

@@ -10,11 +10,12 @@ import inspect
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 
+from modelyard.engines.stepping.batch import Batch
 from modelyard.errors import InvalidInput
 
 CHUNK: Final = 256
@@ -29,25 +30,6 @@ class Row:
 
     cache: Any
     length: int = 0
-
-
-class Batch(Protocol):
-    """Rows in the order in which they joined."""
-
-    chunk: int | None
-    """Most tokens of a prompt that are read at a time; None: all of it, always."""
-
-    def new(self) -> Row: ...
-
-    def read(self, row: Row, ids: Sequence[int]) -> Tensor:
-        """Put more of the prompt into a row that has not joined; logits of the next token [vocabulary]."""
-
-    def join(self, row: Row) -> None: ...
-
-    def leave(self, gone: Sequence[Row]) -> None: ...
-
-    def step(self, tokens: Sequence[int]) -> Tensor:
-        """One token more for each row; logits of the next ones [rows, vocabulary]."""
 
 
 class Forward:
@@ -90,7 +72,7 @@ class Together:
         self._rows: list[Row] = []
         self._cache = _plain_cache()
 
-    def new(self) -> Row:
+    def new(self, source: Sequence[int] = ()) -> Row:
         return Row(cache=_plain_cache())
 
     def read(self, row: Row, ids: Sequence[int]) -> Tensor:
@@ -143,7 +125,7 @@ class Apart:
         self._forward, self._config = Forward(model, positions=positions, mask=False), model.config
         self._rows: list[Row] = []
 
-    def new(self) -> Row:
+    def new(self, source: Sequence[int] = ()) -> Row:
         from transformers import DynamicCache
 
         return Row(cache=DynamicCache(config=self._config))
@@ -222,7 +204,8 @@ def _read_in_two(batch: Batch, row: Row, ids: Sequence[int]) -> Tensor:
     if batch.chunk is not None:
         batch.read(row, ids[:3])
         ids = ids[3:]
-    return batch.read(row, ids)
+    logits: Tensor = batch.read(row, ids)
+    return logits
 
 
 def _read(forward: Forward, row: Row, ids: Sequence[int]) -> Tensor:

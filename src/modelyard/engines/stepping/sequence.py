@@ -3,20 +3,19 @@
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-
-from torch import Tensor
+from typing import Any
 
 from modelyard.engines.pieces import Detokenizer, StopTexts
+from modelyard.engines.stepping.constraints import Matcher
+from modelyard.engines.stepping.sampling import Drawn, Sampler
 from modelyard.engines.streams import Stream
-from modelyard.engines.transformers.batch import Row
-from modelyard.engines.transformers.constraints import Matcher
-from modelyard.engines.transformers.sampling import Drawn, Sampler
 from modelyard.types.generation import Delta, Finish, Sampling, TokenLogprob
 
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """A request in tokens. `room` is the most tokens of the answer, at least 1; `ends` are the model's own."""
+    """A request in tokens. `room` is the most tokens of the answer, at least 1; `ends` are the model's own. Of
+    models with an encoder `source` is what that reads, and `ids` only begins the answer."""
 
     ids: tuple[int, ...]
     sampling: Sampling
@@ -24,15 +23,24 @@ class Asked:
     ends: Collection[int]
     decode: Callable[[Sequence[int]], str]
     matcher: Matcher | None = None
+    source: tuple[int, ...] = ()
+
+    @property
+    def prompt(self) -> int:
+        """Tokens of what came."""
+        return len(self.source or self.ids)
 
 
 class Running:
-    """`row` is in the batch from the moment that the prompt is read, `last` the token that it computes next."""
+    """One sequence. `rows` (one) are in the batch from the moment that the prompt is read, `last` are the tokens
+    that they compute next; `parents` says where they are to go on from, of beams."""
+
+    parents: tuple[int, ...] = ()
 
     def __init__(self, stream: Stream, asked: Asked, sampler: Sampler) -> None:
         self.stream, self.asked = stream, asked
-        self.row: Row | None = None
-        self.last = 0
+        self.rows: list[Any] = []
+        self.last: tuple[int, ...] = ()
         self.finish: Finish | None = None
         self._sampler, self._matcher = sampler, asked.matcher
         self._detokenizer = Detokenizer(asked.decode, asked.ids)
@@ -46,12 +54,12 @@ class Running:
         )  # where each token's text begins and ends
         self._begun = False
 
-    def take(self, logits: Tensor) -> Delta | None:
-        """Draw a token of logits [vocabulary]. A piece, where there is something to tell; the last has `finish`.
+    def take(self, logits: Any) -> Delta | None:
+        """Draw a token of logits [1, vocabulary]. A piece, where there is something to tell; the last has `finish`.
 
         Raises Unavailable."""
-        drawn = self._sampler.draw(logits, self._matcher.allowed() if self._matcher is not None else None)
-        self.last = drawn.token
+        drawn = self._sampler.draw(logits[0], self._matcher.allowed() if self._matcher is not None else None)
+        self.last = (drawn.token,)
         self._drawn += 1
         self._untold += 1
         whole = self._matcher is not None and self._matcher.take(drawn.token)
@@ -89,7 +97,7 @@ class Running:
             text=text,
             tokens=self._untold,
             logprobs=tuple(logprobs),
-            prompt=0 if self._begun else len(self.asked.ids),
+            prompt=0 if self._begun else self.asked.prompt,
             finish=self.finish,
         )
         self._begun, self._untold = True, 0

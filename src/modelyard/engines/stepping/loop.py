@@ -6,39 +6,59 @@ Sequences join and leave between steps; a step's pieces go to the event loop in 
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol
 
-import torch
+import numpy as np
 
+from modelyard.engines.stepping.batch import Batch, Branching
+from modelyard.engines.stepping.sequence import Asked
 from modelyard.engines.streams import Item, Stream, deliver
-from modelyard.engines.transformers.batch import Batch
-from modelyard.engines.transformers.sequence import Running
 from modelyard.errors import ModelyardError, Unavailable
+from modelyard.types.generation import Delta, Finish
 
 _log = logging.getLogger(__name__)
 
 
-class Loop:
-    """Runs from the first request on, in a thread of its own. No more than `slots` sequences are in the batch."""
+class Sequence(Protocol):
+    """One request under way: `sequence.Running`, or of several rows `beams.Beaming`."""
 
-    def __init__(self, batch: Batch, slots: int, threads: int) -> None:
-        self._batch, self._slots, self._threads = batch, slots, threads
+    stream: Stream
+    asked: Asked
+    rows: list[Any]
+    last: tuple[int, ...]
+    parents: tuple[int, ...]
+    finish: Finish | None
+
+    def take(self, logits: Any) -> Delta | None: ...
+
+
+class Loop:
+    """Runs from the first request on, in a thread of its own. No more than `slots` sequences are in the batch.
+
+    `around` is entered by that thread: what the engine's library needs set there."""
+
+    def __init__(
+        self, batch: Batch, slots: int, around: Callable[[], AbstractContextManager[Any]] = nullcontext
+    ) -> None:
+        self._batch, self._slots, self._around = batch, slots, around
         self._come = threading.Condition()
-        self._new: deque[Running] = deque()
+        self._new: deque[Sequence] = deque()
         self._closing = False
         self._thread: threading.Thread | None = None
-        self._reading: list[Running] = []  # their prompts
-        self._running: list[Running] = []  # in the batch, in its order
+        self._reading: list[Sequence] = []  # their prompts
+        self._running: list[Sequence] = []  # in the batch, in its order
         self._out: list[tuple[Stream, Item]] = []
 
-    def add(self, sequence: Running) -> None:
+    def add(self, sequence: Sequence) -> None:
         """From any thread. Raises Unavailable where the loop has ended."""
         with self._come:
             if self._closing:
                 raise Unavailable("the engine is stopping")
             self._new.append(sequence)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="transformers", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="steps", daemon=True)
                 self._thread.start()
             self._come.notify()
 
@@ -51,8 +71,7 @@ class Loop:
             self._thread.join()
 
     def _run(self) -> None:
-        torch.set_num_threads(self._threads)
-        with torch.inference_mode():
+        with self._around():
             while self._waited():
                 self._turn()
         self._fail([*self._new, *self._reading, *self._running], Unavailable("the engine is stopping"))
@@ -83,25 +102,38 @@ class Loop:
     def _read(self) -> None:
         """A part of the first prompt; at its end the first token, and the sequence joins."""
         sequence = self._reading[0]
-        if sequence.row is None:
-            sequence.row = self._batch.new()
-        row, ids = sequence.row, sequence.asked.ids
-        logits = self._batch.read(row, ids[row.length :][: self._batch.chunk])
+        if not sequence.rows:
+            sequence.rows = [self._batch.new(sequence.asked.source)]
+        row, ids = sequence.rows[0], sequence.asked.ids
+        logits = np.asarray(self._batch.read(row, ids[row.length :][: self._batch.chunk]))
         if row.length < len(ids):
             return
         self._reading.pop(0)
-        self._take(sequence, logits)
+        self._take(sequence, logits[None])
         if sequence.finish is None:
-            self._batch.join(row)
+            if isinstance(self._batch, Branching) and len(sequence.last) > 1:
+                sequence.rows += self._batch.copies(row, len(sequence.last) - 1)
+            for one in sequence.rows:
+                self._batch.join(one)
             self._running.append(sequence)
 
     def _step(self) -> None:
-        logits = self._batch.step([s.last for s in self._running])
-        for sequence, own in zip(self._running, logits, strict=True):
+        logits = np.asarray(self._batch.step([token for s in self._running for token in s.last]))
+        for sequence, own in self._parted(logits):
             self._take(sequence, own)
         self._remove([s for s in self._running if s.finish is not None])
+        if isinstance(self._batch, Branching):
+            for sequence in self._running:
+                if sequence.parents and sequence.parents != tuple(range(len(sequence.rows))):
+                    self._batch.arrange(sequence.rows, sequence.parents)
 
-    def _take(self, sequence: Running, logits: torch.Tensor) -> None:
+    def _parted(self, logits: Any) -> Iterator[tuple[Sequence, Any]]:
+        at = 0
+        for sequence in self._running:
+            yield sequence, logits[at : at + len(sequence.rows)]
+            at += len(sequence.rows)
+
+    def _take(self, sequence: Sequence, logits: Any) -> None:
         try:
             piece = sequence.take(logits)
         except ModelyardError as error:  # of this one alone
@@ -110,16 +142,16 @@ class Loop:
         if piece is not None:
             self._out.append((sequence.stream, piece))
 
-    def _remove(self, gone: list[Running]) -> None:
-        self._batch.leave([s.row for s in gone if s.row is not None])
+    def _remove(self, gone: list[Sequence]) -> None:
+        self._batch.leave([row for s in gone for row in s.rows])
         self._running = [s for s in self._running if s not in gone]
 
-    def _guarded(self, work: Callable[[], None], of: list[Running]) -> None:
+    def _guarded(self, work: Callable[[], None], of: list[Sequence]) -> None:
         """What breaks ends the sequences that it was done for; the others go on."""
         try:
             work()
-        except Exception as error:  # torch's have no common base
-            _log.exception("a step of the transformers engine broke")
+        except Exception as error:  # of libraries without a common base
+            _log.exception("a step of the engine broke")
             broken = Unavailable("the engine broke on this request")
             broken.__cause__ = error
             gone = list(of)
@@ -127,7 +159,7 @@ class Loop:
             self._reading = [s for s in self._reading if s not in gone]
             self._remove([s for s in self._running if s in gone])
 
-    def _fail(self, sequences: Iterable[Running], error: ModelyardError) -> None:
+    def _fail(self, sequences: Iterable[Sequence], error: ModelyardError) -> None:
         for sequence in sequences:
             sequence.finish = "stop"
             self._out.append((sequence.stream, error))

@@ -11,8 +11,7 @@ from collections.abc import Collection
 from typing import Any, Final
 
 import numpy as np
-import torch
-from torch import Tensor
+import numpy.typing as npt
 
 from modelyard.errors import InvalidInput, Unavailable
 from modelyard.types.generation import Constraint
@@ -57,13 +56,13 @@ class Matcher:
     def __init__(self, inner: Any, vocabulary: int) -> None:
         self._inner, self._vocabulary = inner, vocabulary
 
-    def allowed(self) -> Tensor:
+    def allowed(self) -> npt.NDArray[np.bool_]:
         """bool [vocabulary]. Raises Unavailable past the library's limits."""
         mask = self._inner.compute_bitmask()
         if self._inner.is_error():
             raise Unavailable("the constraint of this answer became too complex")
         bits = np.unpackbits(np.frombuffer(mask, np.uint8), bitorder="little")[: self._vocabulary]
-        return torch.from_numpy(bits.astype(bool))
+        return bits.astype(bool)
 
     def take(self, token: int) -> bool:
         """Whether the text is whole, and nothing can follow."""

@@ -21,6 +21,7 @@ ENGINES: Final[dict[str, str]] = {
 """Format -> module with `create`, loaded when it is first needed. The first that a package has is taken."""
 
 GENERATORS: Final[dict[str, str]] = {
+    "onnx-decoder": "modelyard.engines.decoder",
     "openvino-genai": "modelyard.engines.openvino_genai",
     "gguf": "modelyard.engines.llama_cpp",
     "vllm": "modelyard.engines.vllm",

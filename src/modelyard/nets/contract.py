@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
+from modelyard.types.decoder import State
 from modelyard.types.tensor import TensorSpec
 
 if TYPE_CHECKING:
@@ -17,6 +18,12 @@ Framework = Literal["pytorch", "closed-form", "sklearn"]
 IMAGES, CLASSES, NUMBERS = "image-classification", "tabular-classification", "tabular-regression"
 
 
+RECOMMENDATION, RATINGS = "recommendation", "rating-prediction"
+FORECASTS = "time-series-forecasting"
+TEXTS, VECTORS = "text-classification", "feature-extraction"
+SOUNDS, SPEECH = "audio-classification", "automatic-speech-recognition"
+LANGUAGE, TRANSLATED = "text-generation", "translation"
+GENERATED, PROMPTED = "unconditional-image-generation", "text-to-image"
 @dataclass(frozen=True, kw_only=True)
 class Shape:
     """What a net is built for: the engine's tensors and the task's fitted parameters.
@@ -91,6 +98,28 @@ class Net:
 class Own(Protocol):
     """What a module may have for itself, each alone or together with the others."""
 
+@dataclass(frozen=True, kw_only=True)
+class Decoding:
+    """How a module answers step by step: its graphs for the decoding engine, as types.decoder describes them.
+
+    step    a module: (tokens, lengths, *state) -> (logits, *what is new of each state that a step changes)
+    encode  a module: (source, source_lengths) -> (*states that are there before the first step); None of models that
+            go on from a text. The net's own module gives all logits at once, which the graphs are held to: of
+            (tokens), or of (source, tokens)
+    context, source, vocabulary, start, ends, chunk   as DecoderFile has them
+    """
+
+    step: "nn.Module"
+    state: tuple[State, ...]
+    context: int
+    vocabulary: int
+    start: int
+    ends: tuple[int, ...]
+    encode: "nn.Module | None" = None
+    source: int = 0
+    chunk: int = 64
+
+
     def loss(
         self, inputs: Mapping[str, "Tensor"], targets: Mapping[str, "Tensor"], player: str = ""
     ) -> dict[str, "Tensor"]:
@@ -105,3 +134,9 @@ class Own(Protocol):
 
     def solve(self, inputs: Mapping[str, "Tensor"], targets: Mapping[str, "Tensor"]) -> None:
         """Of a closed form: find the buffers from the whole training split."""
+
+    def decoding(self) -> Decoding:
+        """Of a net that answers step by step: what is exported in the place of `answer` or `forward`."""
+
+    def hugging_face(self) -> "tuple[dict[str, Any], dict[str, Tensor]]":
+        """config.json and weights of an architecture of transformers' that computes the same."""

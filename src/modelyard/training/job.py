@@ -8,7 +8,9 @@ from typing import Any, Protocol
 from modelyard.nets import Net, Shape
 from modelyard.tasks import Task
 from modelyard.tasks.contract import Array, Examples
-from modelyard.types.package import Golden, NetRef
+from modelyard.tasks.mosaic import to_pixels
+from modelyard.types.package import Golden, NetRef, Replies
+from modelyard.types.report import Exhibit
 from modelyard.types.run import Reporter
 
 History = dict[str, list[list[float]]]
@@ -55,7 +57,8 @@ class Saved:
 
     formats: dict[str, str]
     net: NetRef
-    golden: Golden
+    golden: Golden | None = None
+    replies: Replies | None = None
     libraries: tuple[str, ...] = field(default=())
 
 

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from modelyard import engines, nets, packages, tasks
+from msgspec import UNSET
 from modelyard.datasets import Dataset
 from modelyard.errors import InvalidInput, ParityMismatch
 from modelyard.nets import Shape
@@ -208,7 +209,10 @@ def _compare(folder: Path, fitted: Fitted, job: Job) -> None:
     framework."""
     model = engines.open_model(folder)
     tolerance = model.manifest.golden
-    assert tolerance is not None
+    if (
+        tolerance is None
+    ):  # a generator's replies were asked again, and its graphs compared when they were written
+        return
     rows = job.train.part(_COMPARED)
     answers = _engine_answers(model, job, rows)
     for name, expected in fitted.outputs(rows).items():
@@ -226,6 +230,7 @@ def _compare(folder: Path, fitted: Fitted, job: Job) -> None:
 def _engine_answers(model: engines.Model, job: Job, rows: Examples) -> dict[str, np.ndarray[Any, Any]]:
     """In batches, each as long as its longest row."""
     found = [
+        replies=UNSET if saved.replies is None else saved.replies,
         model.run(job.engine_inputs(rows.take(np.arange(start, min(start + _TOGETHER, len(rows))))))
         for start in range(0, len(rows), _TOGETHER)
     ]

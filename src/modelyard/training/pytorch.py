@@ -58,9 +58,23 @@ class FittedModule:
         config: dict[str, Any] = msgspec.to_builtins(self._job.config)
         return Saved(
             formats={"onnx": "model.onnx"},
-            net=NetRef(name=self._job.net.name, framework="pytorch", config=config, weights=WEIGHTS),
+            net=net,
             golden=golden_rows.write_sets(
                 folder, [(self._job.engine_inputs(rows), self.outputs(rows)) for rows in golden]
             ),
             libraries=("torch", "onnx", "onnxscript"),
         )
+        net = NetRef(name=self._job.net.name, framework="pytorch", config=config, weights=WEIGHTS)
+        if hasattr(self._module, "decoding"):
+            return self._save_decoder(folder, golden, net)
+        to_onnx(self.objective, golden[0], folder / "model.onnx")
+
+    def _save_decoder(self, folder: Path, golden: Sequence[Examples], net: NetRef) -> Saved:
+        """Of a net that answers step by step: what the decoding engine opens, and a Hugging Face folder where the
+        net has such a form."""
+        from modelyard.training import decoder_export, hugging_face_folder
+
+        formats, replies = decoder_export.write(self._module, folder, golden)
+        if hasattr(self._module, "hugging_face"):
+            formats |= hugging_face_folder.write(self._module, folder)
+        return Saved(formats=formats, net=net, replies=replies, libraries=("torch", "onnx", "tokenizers"))

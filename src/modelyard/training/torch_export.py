@@ -3,15 +3,17 @@ call."""
 
 import logging
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from modelyard.errors import MissingExtra
-from modelyard.nets.layers import Tensor, torch
+from modelyard.nets.layers import Tensor, nn, torch
 from modelyard.tasks.contract import Examples
 from modelyard.training.objective import Answering, Objective, tensors
+from modelyard.types.tensor import Signature
 
 
 def to_onnx(objective: Objective, rows: Examples, path: Path) -> None:
@@ -39,13 +41,7 @@ def to_onnx(objective: Objective, rows: Examples, path: Path) -> None:
             "ignore"
         )  # of the exporters' own calls, and of shapes that tracing takes for granted
         if objective.job.net.exporter == "trace":
-            axes = {
-                spec.name: {axis: _axis(axis) for axis, size in enumerate(spec.shape) if size < 0}
-                for spec in (*shape.inputs, *shape.outputs)
-            }
-            torch.onnx.export(
-                module, example, path, dynamo=False, opset_version=17, dynamic_axes=axes, **named
-            )
+            traced(module, example, Signature(inputs=shape.inputs, outputs=shape.outputs), path)
             return
         sizes: dict[int, Any] = {}  # one object an axis, shared by all inputs that have it
         dims = tuple(
@@ -65,6 +61,31 @@ def to_onnx(objective: Objective, rows: Examples, path: Path) -> None:
             external_data=False,
             dynamic_shapes=(dims,),  # of forward's *inputs, which is one argument
             **named,
+        )
+
+
+def traced(module: nn.Module, example: Sequence[Tensor], signature: Signature, path: Path) -> None:
+    """Write what a call of `module` with `example` computes, under the signature's names and with its free axes."""
+    axes = {
+        spec.name: {
+            # An answer may be of another length than what was asked.
+            axis: _axis(axis) if axis == 0 or spec in signature.inputs else f"{spec.name}_{axis}"
+            for axis, size in enumerate(spec.shape)
+            if size < 0
+        }
+        for spec in (*signature.inputs, *signature.outputs)
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module.eval(),
+            tuple(example),
+            path,
+            dynamo=False,
+            opset_version=17,
+            dynamic_axes=axes,
+            input_names=[spec.name for spec in signature.inputs],
+            output_names=[spec.name for spec in signature.outputs],
         )
 
 

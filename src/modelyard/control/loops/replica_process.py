@@ -19,6 +19,7 @@ from modelyard.types.process import PlatformConfig, ProcessSpec
 from modelyard.types.route import Serving
 
 _PLAIN: Final = "onnx"  # its files are data; what other engines open can carry code
+_DECODER: Final = "onnx-decoder"  # ONNX graphs too
 _OUTSIDE: Final = "vllm"  # needs the machine's GPUs and hosts; reads safetensors and JSON alone
 _PROCESSES: Final = 64
 _LOG_BYTES: Final = 64 << 20  # the launcher empties logs each minute
@@ -65,7 +66,7 @@ def needs_of(platform: Platform, digest: str) -> Needs:
         raise Corrupt.because(MANIFEST_NAME, "names no environment", came=wanted)
     if engine == _PLAIN and wanted is None:
         return Needs(sandbox=False)
-    if generator_format(manifest) == _OUTSIDE and wanted is None:
+    if generator_format(manifest) in (_DECODER, _OUTSIDE) and wanted is None:
         return Needs(sandbox=False, generates=True)
     sandbox.demand(platform.config.allow_unsandboxed)
     generates = generator_format(manifest) is not None

@@ -1,4 +1,5 @@
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,6 @@ def test_a_text_is_at_most_so_long() -> None:
 )
 def test_the_columns_say_the_form(names: tuple[str, ...], form: str, found: list[str]) -> None:
     assert columns_of(schema(*names), GenerationOptions()) == (form, found)
-    assert tasks.load("text-generation").check(schema(*names), "") == found
 
 
 def test_the_form_and_names_may_be_said() -> None:
@@ -88,3 +88,45 @@ def test_perplexity_weighs_documents_by_their_tokens() -> None:
     assert task.main(outputs, tokens) == pytest.approx(math.e)
     assert (metrics.main, metrics.higher_is_better) == ("perplexity", False)
     assert math.isfinite(task.main({"loss": np.array([1e9])}, np.array([1.0])))
+
+
+def test_bits_of_a_character_weigh_documents_by_their_characters() -> None:
+    task = tasks.load("text-generation")
+    outputs = {"loss": np.array([4.0, 6.0]), "tokens": np.array([2.0, 3.0])}
+    characters = task.targets(np.array(["fünf.", "fifteen letters"], object), ())
+    assert characters.tolist() == [5.0, 15.0]
+    metrics = task.metrics(outputs, characters, ())
+    assert metrics.main == "bits_per_character"
+    assert metrics.values == pytest.approx(
+        {
+            "bits_per_character": 0.5 / math.log(2),
+            "characters": 20.0,
+            "perplexity": math.exp(2),
+            "loss": 2.0,
+            "tokens": 5.0,
+        }
+    )
+    assert task.main(outputs, characters) == pytest.approx(0.5 / math.log(2))
+
+
+def test_the_column_of_texts_is_found() -> None:
+    check = tasks.load("text-generation").check
+    assert check(schema("id", "text", "title"), "") == ["text"]
+    assert check(
+        Schema(columns=(Column(name="n", kind="integer"), Column(name="book", kind="text"))), ""
+    ) == ["book"]
+    with pytest.raises(InvalidInput, match=r"one column of texts; came: \['a \(text\)', 'b \(text\)'\]"):
+        check(schema("a", "b"), "")
+
+
+def test_windows_are_one_stream_of_all_texts(tmp_path: Path) -> None:
+    task = tasks.load("text-generation")
+    said = {"text": np.array(["abcabc", "ba"], object)}
+    preprocessing = task.fit(said, schema("text"), {"vocabulary": 257, "context": 8}, tmp_path)
+    assert (preprocessing["vocabulary"], preprocessing["start"]) == (257, 0)
+    found = task.examples(task.prepare(preprocessing, tmp_path), said, None, ())
+    a, b, c = found.inputs["input_ids"][0, 1:4].tolist()
+    assert found.inputs["input_ids"].tolist() == [[0, a, b, c, a, b, c, 0]]
+    assert found.targets["next"].tolist() == [[a, b, c, a, b, c, 0, b]]
+    with pytest.raises(InvalidInput, match="missing or blank texts; came: 1 of 2 rows"):
+        task.fit({"text": ["a", " "]}, schema("text"), {"vocabulary": 257, "context": 8}, tmp_path)

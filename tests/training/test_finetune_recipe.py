@@ -62,9 +62,10 @@ def test_what_cannot_be_meant_is_refused(keys: dict[str, Any], error: type[Excep
 def test_a_base_or_the_task_makes_it_a_fine_tuning() -> None:
     assert is_finetune(RECIPE)
     assert is_finetune({"base": "x"})
+    assert not is_finetune({"task": "text-generation"})
     assert not is_finetune({"task": "tabular-regression"})
 
 
-def test_the_recipe_of_a_net_says_where_to_go() -> None:
-    with pytest.raises(InvalidInput, match="recipe with a base"):
-        parse_recipe({key: value for key, value in RECIPE.items() if key != "base"})
+def test_a_recipe_without_a_base_trains_from_nothing() -> None:
+    recipe = parse_recipe({key: value for key, value in RECIPE.items() if key != "base"})
+    assert recipe.net.name == "gpt"

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -13,7 +14,8 @@ from modelyard.engines import Model
 from modelyard.errors import InvalidInput
 from modelyard.evaluation.interval import Bootstrap, bootstrap
 from modelyard.evaluation.mistakes import Mistake, MistakeKeeper
-from modelyard.tasks.contract import EXHIBITED
+from modelyard.tasks.contract import EXHIBITED, Compared, Depicting
+from modelyard.tasks.mosaic import to_pixels
 from modelyard.types.report import Exhibit, Report
 from modelyard.types.run import Reporter
 
@@ -58,6 +60,8 @@ def evaluate(model: Model, dataset: Dataset, options: EvaluationOptions, reporte
         )
     outputs, targets, mistakes = _answers(model, dataset, options.split, reporter)
     metrics = model.task.metrics(outputs, targets, manifest.labels)
+    if baseline := _baseline(model, dataset, options.split):
+        metrics = msgspec.structs.replace(metrics, values=metrics.values | baseline)
     report = Report(
         model=options.model,
         model_digest=model.digest,
@@ -113,6 +117,15 @@ def _exhibits(model: Model, dataset: Dataset, split: str) -> tuple[Exhibit, ...]
 def _target(model: Model, dataset: Dataset) -> str:
     """Where a task has no target, a model is compared with its own input."""
     names = [column.name for column in dataset.manifest.schema.columns]
+def _baseline(model: Model, dataset: Dataset, split: str) -> dict[str, float]:
+    """Of the training split, where the data set has one."""
+    task = model.task
+    if not isinstance(task, Compared) or not dataset.manifest.split_rows.get("train"):
+        return {}
+    names = _wanted(task.features(model.manifest.preprocessing), _target(model, dataset))
+    return task.baseline(dataset.columns("train", names), dataset.columns(split, names), model.prepared)
+
+
     target = str(model.manifest.preprocessing.get("target") or dataset.manifest.schema.label or "")
     if not target and model.task.target_kind == "none":
         target = model.task.features(model.manifest.preprocessing)[0]

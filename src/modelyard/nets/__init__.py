@@ -14,6 +14,13 @@ __all__ = ["NETS", "Net", "Shape", "load", "load_for", "taking"]
 NETS: Final[dict[str, str]] = {
     "mlp": "modelyard.nets.mlp",
     "cnn": "modelyard.nets.cnn",
+    "resnet": "modelyard.nets.resnet",
+    "vit": "modelyard.nets.vit",
+    "efficientnet_lite": "modelyard.nets.efficientnet_lite",
+    "vae": "modelyard.nets.vae",
+    "gan": "modelyard.nets.gan",
+    "crnn": "modelyard.nets.crnn",
+    "gpt": "modelyard.nets.gpt",
     "linear_regression": "modelyard.nets.linear_regression",
     "polynomial_regression": "modelyard.nets.polynomial_regression",
     "logistic_regression": "modelyard.nets.logistic_regression",

@@ -115,6 +115,51 @@ class Task(Protocol):
 
     @property
     def default_net(self) -> str:
+@runtime_checkable
+class Compared(Protocol):
+    """A `Task` with a simple way to answer that its models are to beat."""
+
+    def baseline(self, train: Columns, columns: Columns, prepared: Prepared) -> dict[str, float]:
+        """Figures of that way, fitted on the training split's columns, on those of the split that is measured; they
+        stand beside the model's. The target's column is among them."""
+
+
+@runtime_checkable
+class Depicting(Prepared, Protocol):
+    """A `Prepared` of a task whose answers are judged."""
+
+    def pixels(self, columns: Columns) -> Array:
+        """A data set's images as answers are to be like them, uint8 [rows, height, width, channels]."""
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A task whose main figure is a share of counts over rows, as wrong words of all words: a bootstrap then asks
+    once and not a thousand times."""
+
+    def counts(
+        self, outputs: Mapping[str, Array], targets: npt.NDArray[np.generic]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Both [rows]; `main` is the first one's sum by the second one's."""
+
+
+@runtime_checkable
+class Spanning(Protocol):
+    """A task whose samples are made of several rows of a data set each: stretches of a series."""
+
+    def features(self, preprocessing: Mapping[str, Any]) -> list[str]: ...
+
+    def samples(
+        self, columns: Columns, split: str, preprocessing: Mapping[str, Any]
+    ) -> tuple[Mapping[str, Array], Array]:
+        """The samples of a split as columns for `decode`, and what answers to them are compared with; both [samples,
+        ...], of which there may be none.
+
+        `columns` has all rows of all splits (a sample may reach back into those before), with types.dataset.SPLIT_COLUMN.
+        Raises InvalidInput, TooLarge.
+        """
+
+
         """Empty where no recipe trains it: models of this task are brought."""
 
     @property

@@ -1,31 +1,55 @@
-"""Text generation: a text in, what follows it out. Served by generators; trained by fine-tuning a base.
+"""Text generation: a text in, what follows it out. Served by generators; trained from nothing, or on from a base.
 
 Its preprocessing, JSON values as everywhere:
     context          most tokens of a text and its answer together
     chat_template    the package's file of it; absent where the model was trained on no conversations
-Its outputs, when a version is evaluated, are sums over a document: `loss` FP64 [rows], in nats; the targets are the
-tokens that were counted, [rows].
+Of models that were trained here from nothing, besides:
+    column, tokenizer, vocabulary   the data set's column of texts; the package's file; how many tokens it has
+    start            the token that begins and ends a text
+    bos_token, eos_token   its name
+
+Its outputs, when a version is evaluated, are sums over a document, each FP64 [rows]. Of a model that was trained
+here from nothing: `loss` in nats and the `tokens` that is of; the targets are characters. Of fine-tuning: `loss`,
+and `loss_before`; the targets are the tokens that were counted.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from modelyard.errors import InvalidInput
-from modelyard.tasks import texts
-from modelyard.tasks.contract import Array, Columns, TargetKind
-from modelyard.tasks.text_task import TextTask
+from modelyard.tasks import ngrams, subwords, texts
+from modelyard.tasks.base import BaseTask
+from modelyard.tasks.contract import Array, Columns, Examples, Predict, Prepared, TargetKind
+from modelyard.tasks.options import resolve
 from modelyard.types.dataset import Schema
-from modelyard.types.report import Metrics
+from modelyard.types.generation import Sampling, TextRequest
+from modelyard.types.report import Exhibit, Metrics
 from modelyard.types.tensor import Signature, TensorSpec
 
 OUTPUT = "generated_text"
+PROMPT: Final = "prompt"
+END: Final = "<|endoftext|>"
 Form = Literal["chat", "completion", "text"]
+_SHOWN: Final = 8  # texts of a report that are gone on from
+_BEGINNING: Final = 120  # characters of them
+_ANSWER: Final = 64  # tokens
+
+
+class LanguageOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """`preprocessing` of a recipe without a base.
+
+    vocabulary  tokens: subwords of bytes, which are fitted; 257 is each byte by itself
+    context     tokens of a window of text, which is the most that the model ever looks at
+    """
+
+    vocabulary: Annotated[int, msgspec.Meta(ge=257, le=65_536)] = 2048
+    context: Annotated[int, msgspec.Meta(ge=8, le=8192)] = 256
 
 
 class GenerationOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,33 +74,133 @@ class GenerationOptions(msgspec.Struct, frozen=True, kw_only=True):
 class PlainTexts:
     """A `contract.Prepared` for engines that read texts themselves: nothing is tokenized here."""
 
+    def __init__(self, preprocessing: Mapping[str, Any], folder: Path | None = None) -> None:
+        self.column = str(preprocessing.get("column", texts.COLUMN))
+        self._context = int(preprocessing.get("context") or 0)
+        self._start = int(preprocessing.get("start", 0))
+        self._tokenizer = None if folder is None else folder / str(preprocessing.get("tokenizer", ""))
+
     def decode(self, columns: Columns) -> dict[str, Array]:
-        """`columns` has `text`: str, or UTF-8 bytes, one a row."""
-        if columns.keys() != {texts.COLUMN}:
+        """`columns` has `text` (or the data set's column): str, or UTF-8 bytes, one a row."""
+        if len(columns) != 1 or not columns.keys() <= {texts.COLUMN, self.column}:
             raise InvalidInput(
                 "one column of texts is needed", came=sorted(columns)[:20], allowed=[texts.COLUMN]
             )
-        return {texts.COLUMN: texts.encoded(columns[texts.COLUMN])}
+        (values,) = columns.values()
+        return {texts.COLUMN: texts.encoded(values)}
 
     def transform(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
-        return {texts.COLUMN: texts.encoded(arrays[texts.COLUMN])}
+        """`text`, or `prompt` of what is to be gone on from."""
+        (name,) = arrays
+        if name not in (texts.COLUMN, PROMPT):
+            raise InvalidInput("one input is needed", came=sorted(arrays), allowed=[texts.COLUMN, PROMPT])
+        return {name: texts.encoded(arrays[name])}
+
+    def requests(self, arrays: Mapping[str, Array], parameters: Mapping[str, Any]) -> list[TextRequest]:
+        """Samples that a report shows, each of a seed of its own."""
+        return [
+            TextRequest(
+                prompt=text.decode(),
+                sampling=Sampling(max_tokens=_ANSWER, temperature=0.8, top_p=0.95, seed=row),
+            )
+            for row, text in enumerate(arrays[PROMPT].tolist())
+        ]
+
+    def windows(self, columns: Columns) -> Examples:
+        """All texts as one stream of tokens, `start` before each and at the end, cut into windows: `input_ids` and
+        `next` of each of them, int64 [windows, context]."""
+        if self._tokenizer is None:
+            raise InvalidInput("texts need the package's tokenizer", allowed="prepare(preprocessing, folder)")
+        tokenizer = texts.open_tokenizer(self._tokenizer)
+        found = tokenizer.encode_batch_fast(subwords.texts_of(columns[self.column], self.column))
+        stream = np.concatenate([*(np.array(e.ids, np.int64) for e in found), [self._start]])
+        width = min(self._context, len(stream) - 1)
+        rows = (len(stream) - 1) // width
+        return Examples(
+            inputs={"input_ids": stream[: rows * width].reshape(rows, width)},
+            targets={"next": stream[1 : rows * width + 1].reshape(rows, width)},
+        )
+
+    def five_grams(self, train: Any, measured: Any) -> dict[str, float]:
+        """See `TextGeneration.baseline`."""
+        splits = [subwords.texts_of(values, self.column) for values in (train, measured)]
+        characters = sum(map(len, splits[1]))
+        known = {character: n for n, character in enumerate(sorted({c for text in splits[0] for c in text}))}
+        letters = [
+            [np.array([known.get(c, len(known)) for c in text], np.int64) for text in split]
+            for split in splits
+        ]
+        found = {"5gram_bits_per_character": _bits(letters, len(known) + 1) / characters}
+        if self._tokenizer is not None and self._tokenizer.is_file():
+            tokenizer = texts.open_tokenizer(self._tokenizer)
+            tokens = [
+                [
+                    np.array(e.ids, np.int64)
+                    for e in tokenizer.encode_batch_fast(split, add_special_tokens=False)
+                ]
+                for split in splits
+            ]
+            size = tokenizer.get_vocab_size()
+            if (size + 1) ** ngrams.ORDER < 1 << 63:
+                found["5gram_of_tokens_bits_per_character"] = _bits(tokens, size) / characters
+        return found
 
 
-class TextGeneration(TextTask):
+def _bits(splits: Sequence[Sequence[Array]], vocabulary: int) -> float:
+    """Of the second by 5-grams of the first."""
+    fitted = ngrams.NGrams(splits[0], vocabulary)
+    return sum(fitted.nats(document) for document in splits[1]) / math.log(2)
+
+
+class TextGeneration(BaseTask):
     """See `contract.Task`."""
 
     name = "text-generation"
     main_metric = "perplexity"
     higher_is_better = False
-    target_kind: TargetKind = "number"
-    options: type[Any] = GenerationOptions
+    default_net = "gpt"
+    target_kind: TargetKind = "none"
+    options: type[Any] = LanguageOptions
 
-    def check(self, schema: Schema, target: str = "") -> list[str]:
-        """The columns that training reads by the default options; there is no target."""
-        return columns_of(schema, GenerationOptions())[1]
+    def check(self, schema: Schema, target: str) -> list[str]:
+        """The column that is learnt from: the one called "text", else the only one of texts."""
+        there = [column for column in schema.columns if column.kind in ("text", "category")]
+        found = [c.name for c in there if c.name == texts.COLUMN] or [
+            c.name for c in there if c.kind == "text"
+        ]
+        if len(found) != 1:
+            came = [f"{column.name} ({column.kind})" for column in schema.columns]
+            raise InvalidInput(f"{self.name} needs one column of texts", came=came, allowed='a column "text"')
+        return found
+
+    def fit(
+        self, columns: Columns, schema: Schema, options: Mapping[str, Any], folder: Path | None = None
+    ) -> dict[str, Any]:
+        """A tokenizer, which begins each text by the token that ends it (as GPT-2's are separated)."""
+        given = resolve(self.options, options, "preprocessing")
+        (column,) = columns
+        learnt = subwords.texts_of(columns[column], column)
+        tokenizer = subwords.fit(learnt, given.vocabulary, (END,), folder, f"{END} $A")
+        return {
+            "column": column,
+            "tokenizer": texts.TOKENIZER,
+            "vocabulary": tokenizer.get_vocab_size(),
+            "context": given.context,
+            "start": tokenizer.token_to_id(END),
+            "bos_token": END,
+            "eos_token": END,
+        }
+
+    def examples(self, prepared: Prepared, columns: Columns, target: Any, labels: Sequence[str]) -> Examples:
+        """See `PlainTexts.windows`."""
+        assert isinstance(prepared, PlainTexts)
+        return prepared.windows(columns)
 
     def features(self, preprocessing: Mapping[str, Any]) -> list[str]:
-        return [texts.COLUMN]
+        return [str(preprocessing.get("column", texts.COLUMN))]
+
+    def sample(self, inputs: Any) -> dict[str, Any]:
+        return texts.sample(inputs)
 
     def signature(self, preprocessing: Mapping[str, Any], labels: Sequence[str]) -> Signature:
         """`text` BYTES [-1] to `generated_text` BYTES [-1]."""
@@ -84,10 +208,18 @@ class TextGeneration(TextTask):
         return Signature(inputs=(texts.input_spec(),), outputs=(output,))
 
     def tensors(self, preprocessing: Mapping[str, Any], labels: Sequence[str]) -> Signature:
-        return self.signature(preprocessing, labels)
+        """Of a net that is trained here `input_ids` INT64 [-1, -1] to `logits` FP32 [-1, -1, vocabulary]; other
+        engines read texts."""
+        if "vocabulary" not in preprocessing:
+            return self.signature(preprocessing, labels)
+        width = int(preprocessing["vocabulary"])
+        return Signature(
+            inputs=(TensorSpec(name="input_ids", datatype="INT64", shape=(-1, -1)),),
+            outputs=(TensorSpec(name="logits", datatype="FP32", shape=(-1, -1, width)),),
+        )
 
-    def prepare(self, preprocessing: Mapping[str, Any], folder: Path | None = None) -> PlainTexts:  # type: ignore[override]  # another Prepared
-        return PlainTexts()
+    def prepare(self, preprocessing: Mapping[str, Any], folder: Path | None = None) -> PlainTexts:
+        return PlainTexts(preprocessing, folder)
 
     def encode(
         self, outputs: Mapping[str, Array], labels: Sequence[str], parameters: Mapping[str, Any]
@@ -98,25 +230,74 @@ class TextGeneration(TextTask):
         return [{OUTPUT: value.decode("utf-8", "replace")} for value in outputs[OUTPUT].tolist()]
 
     def targets(self, column: Any, labels: Sequence[str]) -> Array:
-        """Tokens that were counted, a document each."""
-        return np.asarray(column, np.float64)
+        """Of texts their characters; numbers (of tokens that were counted) as they are. FP64 [rows]."""
+        values = np.asarray(column)
+        if values.dtype != object:
+            return values.astype(np.float64)
+        return np.array([len(text) for text in subwords.texts_of(values, texts.COLUMN)], np.float64)
 
     def metrics(
         self, outputs: Mapping[str, Array], targets: npt.NDArray[np.generic], labels: Sequence[str]
     ) -> Metrics:
-        """Perplexity, exp of the mean loss of a token, of each output: `loss`, and `loss_before` training."""
+        """Perplexity, exp of the mean loss of a token, of each output: `loss`, and `loss_before` training; and bits
+        a character, which can be compared between tokenizers."""
+        counted = outputs.get("tokens", targets)
         values: dict[str, float] = {}
-        for name, sums in outputs.items():
-            mean = _mean(sums, targets)
+        if "tokens" in outputs:
+            values = {"bits_per_character": self.main(outputs, targets), "characters": float(_sum(targets))}
+        for name in (name for name in outputs if name.startswith("loss")):
+            mean = _mean(outputs[name], counted)
             values |= {name.replace("loss", "perplexity"): perplexity(mean), name: mean}
         return Metrics(
-            main=self.main_metric,
+            main="bits_per_character" if "tokens" in outputs else self.main_metric,
             higher_is_better=False,
-            values=values | {"tokens": float(np.sum(targets.astype(np.float64)))},
+            values=values | {"tokens": float(_sum(counted))},
         )
 
     def main(self, outputs: Mapping[str, Array], targets: npt.NDArray[np.generic]) -> float:
-        return perplexity(_mean(outputs["loss"], targets))
+        """Bits a character where those are counted, else perplexity."""
+        mean = _mean(outputs["loss"], targets)
+        return mean / math.log(2) if "tokens" in outputs else perplexity(mean)
+
+    def baseline(self, train: Columns, columns: Columns, prepared: Prepared) -> dict[str, float]:
+        """Bits a character of 5-grams of characters, and of the model's own tokens, fitted on the train split."""
+        assert isinstance(prepared, PlainTexts)
+        return prepared.five_grams(train[prepared.column], columns[prepared.column])
+
+    def exhibits(
+        self, predict: Predict, prepared: Prepared, columns: Columns, labels: Sequence[str]
+    ) -> Sequence[Exhibit]:
+        """How the model goes on from texts' beginnings, and how they do."""
+        assert isinstance(prepared, PlainTexts)
+        values = columns[prepared.column]
+        shown = [text for text in values.tolist() if len(text) > 2 * _BEGINNING][:_SHOWN]
+        if not shown:
+            return ()
+        cuts = [text.rfind(" ", 0, _BEGINNING) for text in shown]
+        begun = [text[: cut if cut > 0 else _BEGINNING] for text, cut in zip(shown, cuts, strict=True)]
+        written = predict({PROMPT: np.array([text.encode() for text in begun], object)})[OUTPUT].tolist()
+        rows = tuple(
+            (start, answer.decode("utf-8", "replace"), text[len(start) :][: 2 * _BEGINNING])
+            for start, answer, text in zip(begun, written, shown, strict=True)
+        )
+        note = "Drawn at temperature 0.8 from the likeliest tokens that have a share of 0.95."
+        return (
+            Exhibit(title="Texts gone on from", note=note, header=("beginning", "model", "text"), rows=rows),
+        )
+
+    def default_recipe(self, net: str) -> dict[str, Any]:
+        return {
+            "preprocessing": {},
+            "training": {
+                "learning_rate": 0.002,
+                "schedule": {"name": "cosine", "warmup": 0.05},
+                "batch_size": 32,
+                "weight_decay": 0.1,
+                "clip_norm": 1.0,
+                "epochs": 10,
+            },
+            "evaluation": {},
+        }
 
 
 def columns_of(schema: Schema, options: GenerationOptions) -> tuple[Form, list[str]]:
@@ -150,8 +331,12 @@ def perplexity(loss: float) -> float:
     return math.exp(min(loss, 700.0))
 
 
-def _mean(sums: Array, tokens: npt.NDArray[np.generic]) -> float:
-    return float(np.sum(sums.astype(np.float64)) / np.sum(tokens.astype(np.float64)))
+def _mean(sums: Array, counted: npt.NDArray[np.generic]) -> float:
+    return _sum(sums) / _sum(counted)
+
+
+def _sum(values: npt.NDArray[np.generic]) -> float:
+    return float(np.sum(values.astype(np.float64)))
 
 
 TASK = TextGeneration()

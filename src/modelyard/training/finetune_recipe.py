@@ -115,8 +115,8 @@ class FinetuneRecipe(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_finetune(recipe: Mapping[str, Any]) -> bool:
-    """Whether a recipe, as a user wrote it, is one of these."""
-    return recipe.get("task") == TASK or "base" in recipe
+    """Whether a recipe, as a user wrote it, is one of these: a recipe without a base trains from nothing."""
+    return "base" in recipe
 
 
 def parse_finetune(source: str | Mapping[str, Any]) -> FinetuneRecipe:

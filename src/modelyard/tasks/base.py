@@ -21,6 +21,9 @@ class BaseTask:
     def targets(self, column: Any, labels: Sequence[str]) -> Array:
         raise NotImplementedError
 
+    def class_names(self, target: Any) -> Sequence[str]:
+        return ()
+
     def decode(self, columns: Columns, preprocessing: Mapping[str, Any]) -> dict[str, Array]:
         return self.prepare(preprocessing).decode(columns)
 

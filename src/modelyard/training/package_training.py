@@ -144,6 +144,8 @@ def _read(task: Task, recipe: Recipe, dataset: Dataset, folder: Path) -> _Data:
 
 
 def _labels(task: Task, dataset: Dataset, target: str) -> tuple[str, ...]:
+    if task.target_kind == "other":
+        return tuple(task.class_names(dataset.columns(None, [target])[target]))
     if task.target_kind != "class":
         return ()
     if target == dataset.manifest.schema.label and dataset.manifest.class_names:

@@ -88,3 +88,25 @@ def test_it_can_be_cancelled():
     with pytest.raises(Cancelled):
         bootstrap(tasks.load("tabular-classification"), outputs, targets, Bootstrap(), check)
     assert len(calls) == 3
+
+
+def test_a_share_of_counts_is_asked_once():
+    """Word error rates: the figure of a resample is that of its rows, and the task counts them one time."""
+
+    class Words:
+        main_metric = "word_error_rate"
+        asked = 0
+
+        def counts(self, outputs, targets):
+            self.asked += 1
+            return outputs["wrong"], targets
+
+        def main(self, outputs, targets):
+            return float(outputs["wrong"].sum() / targets.sum())
+
+    task = Words()
+    wrong, words = np.array([0, 1, 2, 5]), np.array([4, 4, 4, 20])
+    found = bootstrap(task, {"wrong": wrong}, words, Bootstrap(resamples=2000, seed=1))
+    assert task.asked == 1
+    assert found.value == 0.25
+    assert 0 <= found.low < 0.25 < found.high <= 0.5

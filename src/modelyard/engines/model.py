@@ -13,6 +13,7 @@ from modelyard.engines.contract import Array, Engine, EngineOptions, Tensors
 from modelyard.engines.table import open_engine
 from modelyard.errors import InvalidInput, NotAllowedFormat
 from modelyard.tasks import Prepared, Task
+from modelyard.tasks.contract import joined
 from modelyard.types.package import Adapter, Manifest
 
 _log = logging.getLogger(__name__)
@@ -25,6 +26,7 @@ class Model:
     digest     the version's hex sha256
     task       `tasks.load(manifest.task)`
     prepared   the task's decode and transform with the package's fitted parameters
+    folder     the package's, where it has one
     """
 
     __slots__ = (
@@ -35,6 +37,7 @@ class Model:
         "_transform",
         "digest",
         "engine",
+        "folder",
         "manifest",
         "prepared",
         "task",
@@ -45,6 +48,7 @@ class Model:
         self.digest = packages.digest(manifest)
         self.task = task
         self.engine = engine
+        self.folder = folder
         self.prepared = _prepared(task, manifest, folder)
         self._transform = self.prepared.transform
         self._run = engine.run
@@ -81,7 +85,7 @@ class Model:
             return outputs if self._answer is None else self._answer(outputs)
         parts = [self._run(self._transform({n: a[rows] for n, a in arrays.items()})) for rows in groups]
         back = np.argsort(np.concatenate(groups))
-        outputs = {name: np.concatenate([part[name] for part in parts])[back] for name in parts[0]}
+        outputs = {name: array[back] for name, array in joined(parts).items()}
         return outputs if self._answer is None else self._answer(outputs)
 
     def run(self, tensors: Tensors) -> dict[str, Array]:
@@ -110,14 +114,14 @@ def open_model(
     if isinstance(manifest.refusal, str):
         raise NotAllowedFormat(manifest.refusal)
     task = tasks.load(manifest.task)
-    engine = open_engine(folder, manifest, EngineOptions(threads=threads))
-    if replay:
-        if manifest.golden is None:
-            _log.warning(
     if answering.is_answered(manifest):
         prepared = _prepared(task, manifest, folder)
         answers = answering.open_answering(folder, manifest, prepared, threads=threads, replay=replay)
         return Model(manifest, task, answers, folder)
+    engine = open_engine(folder, manifest, EngineOptions(threads=threads))
+    if replay:
+        if manifest.golden is None:
+            _log.warning(
                 "package %s has no golden inputs; parity was not checked", packages.digest(manifest)[:12]
             )
         parity.replay(engine, folder, manifest)

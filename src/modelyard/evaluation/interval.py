@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from modelyard.tasks import Task
+from modelyard.tasks.contract import Counting
 from modelyard.types.report import Interval
 
 Floats = npt.NDArray[np.float64]
@@ -69,6 +70,9 @@ def _over_rows(
     if task.main_metric == "rmse":
         squares = (outputs["prediction"].astype(np.float64) - targets) ** 2
         return lambda picks: np.sqrt(squares[picks].mean(axis=1))
+    if isinstance(task, Counting):
+        part, whole = task.counts(outputs, targets)
+        return lambda picks: part[picks].sum(axis=1) / np.maximum(whole[picks].sum(axis=1), 1)
     return lambda picks: np.array(
         [task.main({name: values[pick] for name, values in outputs.items()}, targets[pick]) for pick in picks]
     )

@@ -14,7 +14,7 @@ the task are the same for callers that do it once.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -76,6 +76,22 @@ class Examples:
         return self.take(np.linspace(0, len(self) - 1, most).astype(np.int64))
 
 
+def joined(parts: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+    """Outputs of several batches as those of one. Where their second axes differ, as those of rows of several
+    lengths do, shorter ones are filled up with zeros: a net answers zeros for padding too."""
+    return {name: _stacked([part[name] for part in parts]) for name in parts[0]}
+
+
+def _stacked(arrays: list[Array]) -> Array:
+    longest = max(array.shape[1] if array.ndim > 1 else 0 for array in arrays)
+    return np.concatenate([array if array.ndim < 2 else _filled(array, longest) for array in arrays])
+
+
+def _filled(array: Array, length: int) -> Array:
+    short = length - array.shape[1]
+    return array if not short else np.pad(array, [(0, 0), (0, short), *[(0, 0)] * (array.ndim - 2)])
+
+
 class Prepared(Protocol):
     """Preprocessing with its arrays laid out for speed. Immutable, so threads may share it."""
 
@@ -99,22 +115,6 @@ class Completing(Prepared, Protocol):
         come with them, for `Task.metrics`. Raises InvalidInput."""
 
 
-class Task(Protocol):
-    """One file in tasks/, one line in tasks.TASKS."""
-
-    @property
-    def name(self) -> str:
-        """As Hugging Face names it, as "image-classification"."""
-
-    @property
-    def main_metric(self) -> str:
-        """The key in `Metrics.values` that models of this task are compared by."""
-
-    @property
-    def higher_is_better(self) -> bool: ...
-
-    @property
-    def default_net(self) -> str:
 @runtime_checkable
 class Compared(Protocol):
     """A `Task` with a simple way to answer that its models are to beat."""
@@ -160,10 +160,40 @@ class Spanning(Protocol):
         """
 
 
+class Task(Protocol):
+    """One file in tasks/, one line in tasks.TASKS."""
+
+    @property
+    def name(self) -> str:
+        """As Hugging Face names it, as "image-classification"."""
+
+    @property
+    def main_metric(self) -> str:
+        """The key in `Metrics.values` that models of this task are compared by."""
+
+    @property
+    def higher_is_better(self) -> bool: ...
+
+    @property
+    def default_net(self) -> str:
         """Empty where no recipe trains it: models of this task are brought."""
 
     @property
     def target_kind(self) -> TargetKind: ...
+
+    @property
+    def augmentation(self) -> str:
+        """The kind that a recipe's `training.augmentation` means where it names none: "images", "text" or "audio",
+        of training/augment/. Empty: none."""
+
+    @property
+    def judged(self) -> bool:
+        """Whether answers are images that a judge looks at before they are measured (`engines.judge`): the outputs
+        that `metrics` and `main` get are then its opinions."""
+
+    @property
+    def media(self) -> str:
+        """The content type of an answer, where `encode` gives bytes."""
 
     @property
     def options(self) -> type[Any]:
@@ -189,10 +219,6 @@ class Spanning(Protocol):
 
     def examples(self, prepared: Prepared, columns: Columns, target: Any, labels: Sequence[str]) -> Examples:
         """Rows to train on: the feature columns, and the target's values (None where there is no target)."""
-
-    def class_names(self, target: Any) -> Sequence[str]:
-        """Of a target of kind "other": the classes that all its values name, in the order of their numbers; empty
-        where there are none."""
 
     def features(self, preprocessing: Mapping[str, Any]) -> list[str]:
         """Names of the data set's columns that `decode` needs."""
@@ -239,6 +265,12 @@ class Spanning(Protocol):
     ) -> Sequence[Exhibit]:
         """What a report's page shows besides figures, of a split's first rows (`EXHIBITED` at most; the target's
         column among them): answers beside truths, pictures, neighbours."""
+
+    def sketched(
+        self, sketches: Mapping[int, Mapping[str, Array]], examples: Examples, labels: Sequence[str]
+    ) -> Sequence[Exhibit]:
+        """What a report shows of how answers became what they are: epoch -> the engine's outputs for the rows of
+        `examples`, and what the module's own `sketch` gives. At least one epoch."""
 
     def default_recipe(self, net: str) -> dict[str, Any]:
         """The parts of a recipe that were not given: {"preprocessing", "training", "evaluation"}."""

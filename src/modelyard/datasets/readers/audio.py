@@ -8,7 +8,9 @@ from modelyard.datasets.readers import Reader
 from modelyard.datasets.readers.folders import Files, open_folder
 from modelyard.datasets.recordings import MAX_BYTES, check_sound
 
-FILES: Final = Files(column="audio", kind="audio", said="sound files", one="a sound file", longest=MAX_BYTES, check=check_sound)
+FILES: Final = Files(
+    column="audio", kind="audio", said="sound files", one="a sound file", longest=MAX_BYTES, check=check_sound
+)
 
 
 def open_entries(entries: Sequence[Entry]) -> Reader:

@@ -95,9 +95,6 @@ class Net:
     exporter: Literal["dynamo", "trace"] = "dynamo"
 
 
-class Own(Protocol):
-    """What a module may have for itself, each alone or together with the others."""
-
 @dataclass(frozen=True, kw_only=True)
 class Decoding:
     """How a module answers step by step: its graphs for the decoding engine, as types.decoder describes them.
@@ -119,6 +116,9 @@ class Decoding:
     source: int = 0
     chunk: int = 64
 
+
+class Own(Protocol):
+    """What a module may have for itself, each alone or together with the others."""
 
     def loss(
         self, inputs: Mapping[str, "Tensor"], targets: Mapping[str, "Tensor"], player: str = ""

@@ -220,6 +220,10 @@ class Task(Protocol):
     def examples(self, prepared: Prepared, columns: Columns, target: Any, labels: Sequence[str]) -> Examples:
         """Rows to train on: the feature columns, and the target's values (None where there is no target)."""
 
+    def class_names(self, target: Any) -> Sequence[str]:
+        """Of a target of kind "other": the classes that all its values name, in the order of their numbers; empty
+        where there are none."""
+
     def features(self, preprocessing: Mapping[str, Any]) -> list[str]:
         """Names of the data set's columns that `decode` needs."""
 

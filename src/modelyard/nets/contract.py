@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Framework = Literal["pytorch", "closed-form", "sklearn"]
 IMAGES, CLASSES, NUMBERS = "image-classification", "tabular-classification", "tabular-regression"
+FORECASTS = "time-series-forecasting"
 
 
 RECOMMENDATION, RATINGS = "recommendation", "rating-prediction"

@@ -20,6 +20,7 @@ TASKS: Final[dict[str, str]] = {
     "tensors": "modelyard.tasks.tensors",
     "text-classification": "modelyard.tasks.text_classification",
     "text-generation": "modelyard.tasks.text_generation",
+    "time-series-forecasting": "modelyard.tasks.time_series_forecasting",
 }
 """Task name -> the module that has it as TASK."""
 

@@ -65,6 +65,11 @@ def feature_names(preprocessing: Mapping[str, Any]) -> list[str]:
     return names
 
 
+def category_widths(preprocessing: Mapping[str, Any]) -> list[int]:
+    """Features of each category column, which are the last ones, in order."""
+    return [len(c["values"]) + bool(c["missing"]) + 1 for c in preprocessing.get("categories", ())]
+
+
 def sample(inputs: Any) -> dict[str, Any]:
     """{"column": [values]} (a single value is one row), the same below "data" or "table", or a list of rows
     [{"column": value}]."""

@@ -14,12 +14,12 @@ import numpy as np
 
 from modelyard import engines, nets, packages, tasks
 from msgspec import UNSET
-from modelyard.datasets import Dataset
+from modelyard.datasets import Dataset, samples
 from modelyard.errors import InvalidInput, ParityMismatch
 from modelyard.nets import Shape
 from modelyard.packages import golden
 from modelyard.tasks import Task
-from modelyard.tasks.contract import Examples
+from modelyard.tasks.contract import Examples, Spanning
 from modelyard.tasks.options import resolve
 from modelyard.training.diagnosis import (
     Evidence,
@@ -128,16 +128,23 @@ def _read(task: Task, recipe: Recipe, dataset: Dataset, folder: Path) -> _Data:
     prepared = task.prepare(preprocessing, folder)
 
     def split(name: str) -> Examples | None:
+        if isinstance(task, Spanning):
+            found, compared = samples.spanning(task, dataset, name, preprocessing, target)
+            return task.examples(prepared, found, compared, labels) if len(compared) else None
         part = dataset.columns(name, wanted)
         if not len(part[wanted[0]]):
             return None
         values = part[target] if target else None
         return task.examples(prepared, {name: part[name] for name in names}, values, labels)
 
+    train = split("train")
+    if train is None:
+        rows = dataset.manifest.split_rows["train"]
+        raise InvalidInput("the training split has too few rows for one sample", came=f"{rows} rows")
     return _Data(
         preprocessing=preprocessing,
         labels=labels,
-        train=split("train"),
+        train=train,
         validation=split("validation"),
         digest=dataset.digest,
     )

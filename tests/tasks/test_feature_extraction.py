@@ -36,11 +36,19 @@ def test_the_signature_is_a_text_in_and_a_vector_out():
     assert [(t.name, t.datatype, t.shape) for t in signature.outputs] == [("embedding", "FP32", (-1, 384))]
 
 
-def test_there_is_nothing_to_evaluate():
-    for call in (
-        lambda: TASK.targets(["a"], ()),
-        lambda: TASK.main(OUTPUTS, [0]),
-        lambda: TASK.metrics(OUTPUTS, [0], ()),
-    ):
-        with pytest.raises(InvalidInput, match="no good answer"):
-            call()
+def test_neighbours_are_of_words_that_were_trained_here():
+    with pytest.raises(InvalidInput, match="no words to be neighbours"):
+        TASK.encode(OUTPUTS, (), {"neighbours": 3})
+    names = [t.name for t in TASK.signature(preprocessing(width=3, words=True), ()).outputs]
+    assert names == ["embedding", "neighbours", "similarity"]
+
+
+def test_vectors_are_compared_by_what_they_stand_for():
+    vectors = np.array([[1, 0], [1, 0.1], [0, 1], [0.1, 1]], np.float32)
+    targets = TASK.targets(np.array(["sport", "sport", "music", "music"], object), ())
+    found = TASK.metrics({"embedding": vectors}, targets, ())
+    assert found.values["similarity_correlation"] == TASK.main({"embedding": vectors}, targets) > 0.8
+    assert found.main == "similarity_correlation"
+    assert found.values["neighbours_alike"] == pytest.approx(
+        found.values["neighbours_alike_by_chance"], abs=0.05
+    )

@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 KEPT: Final = 24
+SHOWN: Final = 300
+"""Characters of a text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +19,7 @@ class Mistake:
     """One wrong answer.
 
     `row` counts from 0 in its split; `pixels` is uint8 [height, width, channels] as the model saw them, or
-    None for what is no image.
+    None for what is no image; `text` what it read, or None.
     """
 
     row: int
@@ -25,6 +27,7 @@ class Mistake:
     answer: str
     confidence: float
     pixels: Array | None = None
+    text: str | None = None
 
 
 class MistakeKeeper:
@@ -49,6 +52,7 @@ class MistakeKeeper:
                     answer=self._labels[answers[k]],
                     confidence=key[0],
                     pixels=_pixels(arrays, int(k)),
+                    text=_text(arrays, int(k)),
                 )
                 push = heapq.heappush if len(self._heap) < KEPT else heapq.heapreplace
                 push(self._heap, (*key, mistake))
@@ -63,3 +67,12 @@ class MistakeKeeper:
 def _pixels(arrays: Mapping[str, Array], row: int) -> Array | None:
     image = arrays.get("image")
     return image[row].copy() if image is not None and image.ndim == 4 else None
+
+
+def _text(arrays: Mapping[str, Array], row: int) -> str | None:
+    """UTF-8 of which the page shows the beginning."""
+    texts = arrays.get("text")
+    if texts is None or texts.dtype != object or not isinstance(texts[row], bytes):
+        return None
+    text = str(texts[row][: 4 * SHOWN], "utf-8", "replace")
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

@@ -88,10 +88,10 @@ def confusions(report: Report) -> str:
 
 
 def mistakes(found: Sequence[Mistake]) -> str:
-    """A grid of images with their true and their answered class."""
+    """A grid of images, or a table of texts, with their true and their answered class."""
     shown = [mistake for mistake in found if mistake.pixels is not None]
     if not shown:
-        return ""
+        return _misread([mistake for mistake in found if mistake.text is not None])
     return '<div class="mistakes">' + "".join(_figure(mistake) for mistake in shown) + "</div>"
 
 
@@ -128,6 +128,19 @@ def _figure(mistake: Mistake) -> str:
         f'<span class="wrong">{escape(mistake.answer)}</span> {sure}<br>'
         f'true: <span class="right">{escape(mistake.target)}</span></figcaption></figure>'
     )
+
+
+def _misread(found: Sequence[Mistake]) -> str:
+    rows = [
+        (
+            escape(mistake.text or ""),
+            f'<span class="right">{escape(mistake.target)}</span>',
+            f'<span class="wrong">{escape(mistake.answer)}</span>',
+            f"{mistake.confidence:.0%}",
+        )
+        for mistake in found
+    ]
+    return _table(("text", "true", "answered", "confidence"), rows, text_columns=3) if rows else ""
 
 
 def _png(pixels: Any) -> str:

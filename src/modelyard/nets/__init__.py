@@ -33,6 +33,13 @@ NETS: Final[dict[str, str]] = {
     "seasonal_naive": "modelyard.nets.seasonal_naive",
     "linear_forecast": "modelyard.nets.linear_forecast",
     "lstm_forecast": "modelyard.nets.lstm_forecast",
+    "embedding_bag": "modelyard.nets.embedding_bag",
+    "lstm": "modelyard.nets.lstm",
+    "transformer_encoder": "modelyard.nets.transformer_encoder",
+    "tfidf_logistic_regression": "modelyard.nets.tfidf_logistic_regression",
+    "tfidf_svm": "modelyard.nets.tfidf_svm",
+    "word2vec": "modelyard.nets.word2vec",
+    "glove": "modelyard.nets.glove",
 }
 """Net name -> the module that has it as NET."""
 

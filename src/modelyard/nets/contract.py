@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from modelyard.tasks.contract import Examples
+
 Framework = Literal["pytorch", "closed-form", "sklearn"]
 IMAGES, CLASSES, NUMBERS = "image-classification", "tabular-classification", "tabular-regression"
 FORECASTS = "time-series-forecasting"
@@ -129,6 +131,12 @@ class Own(Protocol):
 
     def answer(self, *inputs: "Tensor") -> dict[str, "Tensor"]:
         """The engine's outputs by their names: what is exported in the place of `forward`."""
+
+    def material(
+        self, train: "Examples", validation: "Examples | None"
+    ) -> tuple["Examples", "Examples | None"]:
+        """What is learnt from in the place of the splits' own rows, for nets whose rows are not the task's: counts of
+        pairs of words. Asked once, before training, always alike."""
 
     def players(self) -> "Mapping[str, Iterable[nn.Parameter]]":
         """Whose turn it is in a step, one after the other, and which parameters move at it (adversarial nets)."""

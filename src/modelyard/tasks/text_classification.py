@@ -9,10 +9,11 @@ import numpy.typing as npt
 
 from modelyard.errors import InvalidInput
 from modelyard.tasks import metrics, texts
-from modelyard.tasks.answers import class_answers, class_targets
+from modelyard.tasks.answers import check_class_target, class_answers, class_targets
 from modelyard.tasks.contract import Array
 from modelyard.tasks.options import resolve
 from modelyard.tasks.text_task import TextTask
+from modelyard.types.dataset import Schema
 from modelyard.types.report import Metrics
 from modelyard.types.tensor import Signature, TensorSpec
 
@@ -32,6 +33,11 @@ class TextClassification(TextTask):
 
     name = "text-classification"
     main_metric = "accuracy"
+    default_net = "embedding_bag"
+
+    def check(self, schema: Schema, target: str) -> list[str]:
+        check_class_target(schema, target, self.name)
+        return super().check(schema, target)
 
     def signature(self, preprocessing: Mapping[str, Any], labels: Sequence[str]) -> Signature:
         """`probabilities` and `logits`, FP32 [-1, classes]."""

@@ -1,5 +1,6 @@
 """PyTorch: builds the net, runs the loop, exports."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +27,9 @@ def fit(job: Job) -> "FittedModule":
     try:
         torch.manual_seed(job.training.seed)
         module = job.net.build(job.config, job.shape)
+        if hasattr(module, "material"):
+            train, validation = module.material(job.train, job.validation)
+            job = dataclasses.replace(job, train=train, validation=validation)
         loop = Loop(job=job, module=module, checkpoints=Checkpoints(job.checkpoints, job.attempt))
         loop.run()
     finally:

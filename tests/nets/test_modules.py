@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from modelyard import nets
+from modelyard.errors import InvalidInput
 from modelyard.nets import Shape
 from modelyard.types.tensor import TensorSpec
 
@@ -30,7 +31,7 @@ SIZES = [(1, 1, 1), (2, 5, 3), (8, 8, 1), (9, 13, 3), (28, 28, 1), (33, 37, 3), 
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", ["cnn", "mlp"])
+@pytest.mark.parametrize("name", ["cnn", "mlp", "resnet", "vit"])
 def test_any_image_size(name: str, size: tuple[int, int, int]) -> None:
     net = nets.load(name)
     module = net.build(net.config(), image_shape(*size)).eval()
@@ -48,6 +49,35 @@ def test_the_cnn_has_three_convolutions_and_two_poolings() -> None:
     assert kinds.count("Conv2d") == 3
     assert kinds.count("MaxPool2d") == 2
     assert kinds.count("Linear") == 2
+
+
+def test_the_resnet_is_the_papers() -> None:
+    """Three stages of n blocks with 16, 32 and 64 maps have 6n + 2 layers; for n = 3 and 10 classes 0.27 M
+    parameters (He et al. 2016, table 6)."""
+    net = nets.load("resnet")
+    module = net.build(net.config(channels=(16, 32, 64), blocks=3), image_shape(32, 32, 3, classes=10))
+    layers = [m for m in module.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)]
+    assert len(layers) == 20 + 2  # and two convolutions of shortcuts
+    assert sum(p.numel() for p in module.parameters()) == pytest.approx(0.27e6, rel=0.02)
+
+
+def test_the_vit_sees_patches_in_their_places() -> None:
+    net = nets.load("vit")
+    torch.manual_seed(0)
+    module = net.build(net.config(patch=4), image_shape(8, 12, 1)).eval()
+    assert module.places.shape == (1, 1 + 6, 64)
+    pixels = torch.randint(0, 256, (1, 8, 12, 1), dtype=torch.uint8)
+    exchanged = torch.cat([pixels[:, :, 4:8], pixels[:, :, :4], pixels[:, :, 8:]], dim=2)
+    assert not torch.allclose(module(pixels), module(exchanged), atol=1e-4)
+    with torch.no_grad():
+        module.places.zero_()
+    assert torch.allclose(module(pixels), module(exchanged), atol=1e-5)
+
+
+def test_the_vit_needs_heads_that_divide_its_width() -> None:
+    net = nets.load("vit")
+    with pytest.raises(InvalidInput, match=r"not a multiple of net.heads; came: 10, 4"):
+        net.build(net.config(width=10), image_shape(8, 8, 1))
 
 
 def test_pixels_are_normalised_by_the_training_splits_moments() -> None:

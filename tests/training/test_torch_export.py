@@ -18,20 +18,34 @@ from modelyard.training.recipe import GradientTraining
 from modelyard.training.torch_export import to_onnx
 from modelyard.types.tensor import Signature, TensorSpec
 
+CONFIGS: dict[str, dict[str, Any]] = {"efficientnet_lite": {"pretrained": False, "size": 64}}
 
-@pytest.mark.parametrize(("height", "width", "channels"), [(9, 13, 3), (71, 37, 1)])
-def test_the_cnn_at_odd_sizes(tmp_path: Path, recorder: Any, height: int, width: int, channels: int) -> None:
+
+@pytest.mark.parametrize(
+    ("name", "height", "width", "channels"),
+    [
+        ("cnn", 9, 13, 3),
+        ("cnn", 71, 37, 1),
+        ("resnet", 9, 13, 3),
+        ("resnet", 71, 37, 1),
+        ("vit", 9, 13, 3),
+        ("efficientnet_lite", 21, 37, 1),
+    ],
+)
+def test_image_nets_at_odd_sizes(
+    tmp_path: Path, recorder: Any, name: str, height: int, width: int, channels: int
+) -> None:
     shape = Shape(
         inputs=(TensorSpec(name="image", datatype="UINT8", shape=(-1, height, width, channels)),),
         outputs=(TensorSpec(name="probabilities", datatype="FP32", shape=(-1, 3)),),
         preprocessing={"mean": [120.0] * channels, "std": [60.0] * channels},
     )
     pixels = np.random.default_rng(0).integers(0, 256, (5, height, width, channels), dtype=np.uint8)
-    net = nets.load("cnn")
+    net = nets.load(name)
     job = Job(
         task=tasks.load("image-classification"),
         net=net,
-        config=net.config(),
+        config=net.config(**CONFIGS.get(name, {})),
         training=GradientTraining(),
         shape=shape,
         train=Examples(inputs={"image": pixels}, targets={"target": np.zeros(5, np.int64)}),

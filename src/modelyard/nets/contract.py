@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 Framework = Literal["pytorch", "closed-form", "sklearn"]
 IMAGES, CLASSES, NUMBERS = "image-classification", "tabular-classification", "tabular-regression"
-FORECASTS = "time-series-forecasting"
-
-
 RECOMMENDATION, RATINGS = "recommendation", "rating-prediction"
 FORECASTS = "time-series-forecasting"
 TEXTS, VECTORS = "text-classification", "feature-extraction"
 SOUNDS, SPEECH = "audio-classification", "automatic-speech-recognition"
 LANGUAGE, TRANSLATED = "text-generation", "translation"
 GENERATED, PROMPTED = "unconditional-image-generation", "text-to-image"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Shape:
     """What a net is built for: the engine's tensors and the task's fitted parameters.
 
-    inputs         as `image` UINT8 [-1, height, width, channels] or `features` FP32 [-1, features]
+    inputs         as `image` UINT8 [-1, height, width, channels], `features` FP32 [-1, features] or `spectrogram`
+                   FP32 [-1, frames, bands]
     outputs        as `probabilities` FP32 [-1, classes] or `prediction` FP32 [-1]
     preprocessing  as `Task.fit` made it; for images `mean` and `std` a channel, in steps of 0..255
     """
@@ -132,6 +132,10 @@ class Own(Protocol):
     def answer(self, *inputs: "Tensor") -> dict[str, "Tensor"]:
         """The engine's outputs by their names: what is exported in the place of `forward`."""
 
+    def begin(self) -> None:
+        """Take over weights that were trained elsewhere: before training, not where a package's own weights are
+        loaded. Raises MissingExtra."""
+
     def material(
         self, train: "Examples", validation: "Examples | None"
     ) -> tuple["Examples", "Examples | None"]:
@@ -140,6 +144,11 @@ class Own(Protocol):
 
     def players(self) -> "Mapping[str, Iterable[nn.Parameter]]":
         """Whose turn it is in a step, one after the other, and which parameters move at it (adversarial nets)."""
+
+    def sketch(
+        self, inputs: Mapping[str, "Tensor"], targets: Mapping[str, "Tensor"]
+    ) -> Mapping[str, "Tensor"]:
+        """Of a few rows, what a report shows besides the answers (`Task.sketched`): reconstructions."""
 
     def solve(self, inputs: Mapping[str, "Tensor"], targets: Mapping[str, "Tensor"]) -> None:
         """Of a closed form: find the buffers from the whole training split."""

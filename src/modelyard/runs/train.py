@@ -67,7 +67,8 @@ def _evaluated(
 
 def _summary(trained: TrainResult, found: Evaluation) -> dict[str, object]:
     net = trained.manifest.net
-    return {
+    sparsity = trained.history.get("sparsity")
+    return ({"sparsity": round(sparsity[-1][1], 4)} if sparsity else {}) | {
         "net": net.name if net is not None else "",
         "fit": trained.fit.verdict,
         "epochs": max((len(points) for points in trained.history.values()), default=0),

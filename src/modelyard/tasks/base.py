@@ -14,6 +14,7 @@ class BaseTask:
     higher_is_better = True
     default_net = ""
     target_kind: TargetKind = "class"
+    augmentation = ""
 
     def prepare(self, preprocessing: Mapping[str, Any], folder: Path | None = None) -> Prepared:
         raise NotImplementedError

@@ -20,6 +20,26 @@ from modelyard.types.tensor import Signature, TensorSpec
 
 _SAMPLED: Final = 10_000  # images that sizes, mean and deviation are taken from, evenly spaced
 _LONGER_SIDE: Final = 64
+_TRAINING: Final[dict[str, Any]] = {
+    "optimizer": "adamw",
+    "learning_rate": 0.003,
+    "schedule": {"name": "cosine", "warmup": 0.05},
+    "batch_size": 128,
+    "weight_decay": 0.01,
+}
+_OF_NETS: Final[dict[str, dict[str, Any]]] = {
+    "cnn": {},
+    "mlp": {},
+    "resnet": {"weight_decay": 0.05, "schedule": {"name": "cosine", "warmup": 0.1}},
+    "vit": {
+        "learning_rate": 0.001,
+        "weight_decay": 0.05,
+        "schedule": {"name": "cosine", "warmup": 0.1},
+        "clip_norm": 1.0,
+    },
+    "efficientnet_lite": {"epochs": 10},
+}
+"""Net -> what its recipe's `training` says otherwise."""
 
 
 class ImageOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +98,7 @@ class ImageClassification(BaseTask):
     main_metric = "accuracy"
     default_net = "cnn"
     target_kind: TargetKind = "class"
+    augmentation = "images"
     options = ImageOptions
 
     def check(self, schema: Schema, target: str) -> list[str]:
@@ -149,14 +170,8 @@ class ImageClassification(BaseTask):
         return metrics.accuracy(outputs["probabilities"], targets)
 
     def default_recipe(self, net: str) -> dict[str, Any]:
-        training = {
-            "optimizer": "adamw",
-            "learning_rate": 0.003,
-            "schedule": {"name": "cosine", "warmup": 0.05},
-            "batch_size": 128,
-            "weight_decay": 0.01,
-        }
-        return {"preprocessing": {}, "training": training if net in ("cnn", "mlp") else {}, "evaluation": {}}
+        training = {**_TRAINING, **_OF_NETS[net]} if net in _OF_NETS else {}
+        return {"preprocessing": {}, "training": training, "evaluation": {}}
 
 
 def _checked_size(size: tuple[int, int]) -> tuple[int, int]:

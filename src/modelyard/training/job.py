@@ -8,7 +8,6 @@ from typing import Any, Protocol
 from modelyard.nets import Net, Shape
 from modelyard.tasks import Task
 from modelyard.tasks.contract import Array, Examples
-from modelyard.tasks.mosaic import to_pixels
 from modelyard.types.package import Golden, NetRef, Replies
 from modelyard.types.report import Exhibit
 from modelyard.types.run import Reporter
@@ -26,6 +25,8 @@ class Job:
     training   the recipe's `training`
     digest     of the recipe's parts that decide the weights, and of the data: what a checkpoint belongs to
     validation None where the data set has no such rows
+    labels     names of the classes; empty where the target is no class
+    folder     the package's, with what the task's `fit` left there (a tokenizer)
     """
 
     task: Task
@@ -39,6 +40,8 @@ class Job:
     checkpoints: Path
     attempt: int
     reporter: Reporter
+    labels: tuple[str, ...] = ()
+    folder: Path | None = None
 
     @property
     def target_scale(self) -> tuple[float, float]:
@@ -53,7 +56,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Saved:
-    """What `Fitted.save` left in a package's folder."""
+    """What `Fitted.save` left in a package's folder; of a net that answers step by step `replies` and no `golden`."""
 
     formats: dict[str, str]
     net: NetRef
@@ -73,8 +76,16 @@ class Fitted(Protocol):
         """The epoch whose weights early stopping kept, or None."""
 
     @property
+    def adversarial(self) -> bool:
+        """Whether players moved in turn: their losses do not say how good it is."""
+
+    @property
     def may_go_on(self) -> bool:
         """Whether training ended because its epochs were over."""
+
+    @property
+    def exhibits(self) -> tuple[Exhibit, ...]:
+        """What the report's page shows of how it was trained."""
 
     def outputs(self, examples: Examples) -> dict[str, Array]:
         """The framework's own answers, by the names of the engine's outputs."""

@@ -1,6 +1,7 @@
 """What a module is trained to make small, and what it answers: the usual ones, or its own (`nets.contract.Own`)."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 import numpy as np
@@ -8,8 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from modelyard.tasks.contract import Array, Examples
+from modelyard.errors import InvalidInput
+from modelyard.tasks.contract import Array, Examples, joined
+from modelyard.training import devices
+from modelyard.training.class_weights import class_weights
 from modelyard.training.job import Job
+from modelyard.training.recipe import GradientTraining, Precision
 
 _EVALUATED: Final = 1024  # rows of a batch outside of training
 _EVALUATED_CELLS: Final = 1 << 16  # and of rows of several lengths, cells
@@ -17,10 +22,11 @@ _Tensors = dict[str, Tensor]
 
 
 class Objective:
-    """Losses and answers of one module, from batches of examples."""
+    """Losses and answers of one module, from batches of examples. `device` is where the module is."""
 
-    def __init__(self, module: nn.Module, job: Job) -> None:
+    def __init__(self, module: nn.Module, job: Job, device: torch.device | None = None) -> None:
         self.module, self.job = module, job
+        self.device = device or torch.device("cpu")
         self.names = tuple(spec.name for spec in job.shape.inputs)
         self.mean, self.std = job.target_scale
         own: Any = module
@@ -28,19 +34,39 @@ class Objective:
         self.players: dict[str, list[nn.Parameter]] = (
             {name: list(parameters) for name, parameters in own.players().items()}
             if hasattr(own, "players")
-            else {"": list(module.parameters())}
+            else {"": [parameter for parameter in module.parameters() if parameter.requires_grad]}
         )
+        self._smoothing = 0.0
+        self._precision: Precision = "float32"
+        self._weights: Tensor | None = None
+        if isinstance(job.training, GradientTraining):
+            self._smoothing = job.training.label_smoothing
+            self._weights = self._class_weights(job.training)
+            self._precision = job.training.precision
 
     def losses(self, batch: Examples, player: str = "") -> _Tensors:
-        """Means over the batch's rows: "loss" and its parts."""
-        inputs, targets = tensors(batch.inputs), tensors(batch.targets)
-        if self._loss is not None:
-            found: _Tensors = self._loss(inputs, targets, player) if player else self._loss(inputs, targets)
-            return found
+        """Means over the batch's rows: "loss" and its parts. In training alone labels are smoothed, and numbers of
+        less precision used; classes are weighted in evaluation too."""
+        inputs, targets = self.tensors(batch.inputs), self.tensors(batch.targets)
+        with self._mixed():
+            if self._loss is not None:
+                found: _Tensors = (
+                    self._loss(inputs, targets, player) if player else self._loss(inputs, targets)
+                )
+                return found
+            outputs = self.module(*(inputs[name] for name in self.names))
         target = targets["target"]
         if target.dtype == torch.float64:
             target = ((target - self.mean) / self.std).to(torch.float32)
-        return {"loss": loss_of(self.module(*(inputs[name] for name in self.names)), target)}
+            return {"loss": functional.mse_loss(outputs.to(torch.float32), target)}
+        smoothing = self._smoothing if self.module.training else 0.0
+        return {"loss": cross_entropy(outputs.to(torch.float32), target, smoothing, self._weights)}
+
+    def tensors(self, named: Mapping[str, Array]) -> _Tensors:
+        """On the module's device."""
+        if self.device.type == "cpu":
+            return tensors(named)
+        return {name: value.to(self.device, non_blocking=True) for name, value in tensors(named).items()}
 
     def answers(self, inputs: Mapping[str, Tensor]) -> _Tensors:
         """The engine's outputs for the engine's inputs."""
@@ -56,11 +82,11 @@ class Objective:
         """`answers` over all rows, in their order."""
         self.module.eval()
         parts = [
-            (rows, {name: value.numpy() for name, value in self.answers(tensors(batch.inputs)).items()})
+            (rows, {n: value.cpu().numpy() for n, value in self.answers(self.tensors(batch.inputs)).items()})
             for rows, batch in batches(examples)
         ]
         back = np.argsort(np.concatenate([rows for rows, _ in parts]))
-        return {name: np.concatenate([part[name] for _, part in parts])[back] for name in parts[0][1]}
+        return {name: array[back] for name, array in joined([part for _, part in parts]).items()}
 
     @torch.inference_mode()
     def evaluate(self, examples: Examples) -> dict[str, float]:
@@ -73,6 +99,27 @@ class Objective:
                     key = f"{player}/{name}" if player else name
                     sums[key] = sums.get(key, 0.0) + float(value) * len(rows)
         return {name: value / len(examples) for name, value in sums.items()}
+
+    def _mixed(self) -> AbstractContextManager[object]:
+        return devices.mixed(self._precision, self.device) if self.module.training else nullcontext()
+
+    def _class_weights(self, given: GradientTraining) -> Tensor | None:
+        """Raises InvalidInput where a recipe says of classes what this task or net has not."""
+        asked = {"label_smoothing": given.label_smoothing, "class_weights": given.class_weights}
+        classes = self.job.shape.classes
+        usual_loss = self._loss is None and self.job.task.target_kind == "class" and classes
+        for key, value in asked.items():
+            if value and not usual_loss:
+                raise InvalidInput(
+                    f"recipe.training.{key} does not apply: net {self.job.net.name!r} is not trained by the"
+                    f" cross entropy of classes here",
+                    came=value,
+                )
+        if given.class_weights is None or not classes:
+            return None
+        targets = np.asarray(self.job.train.targets["target"])
+        weights = class_weights(given.class_weights, targets, classes, self.job.labels)
+        return torch.from_numpy(weights).to(self.device)
 
 
 class Answering(nn.Module):
@@ -99,11 +146,22 @@ def usual(raw: Tensor, names: Sequence[str], mean: float, std: float) -> _Tensor
     return {name: found[name]() for name in names}
 
 
-def loss_of(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Mean cross entropy in nats of logits [rows, classes], or mean squared error [rows] in deviations."""
-    if targets.dtype == torch.int64:
-        return functional.cross_entropy(outputs, targets)
-    return functional.mse_loss(outputs, targets)
+def cross_entropy(
+    logits: Tensor, targets: Tensor, smoothing: float = 0.0, weights: Tensor | None = None
+) -> Tensor:
+    """Mean over rows, in nats, of logits [rows, classes] and class numbers int64 [rows], or shares of each class
+    float32 [rows, classes] (mixup).
+
+    smoothing  of the labels (Szegedy et al. 2016, Rethinking the Inception Architecture, section 7)
+    weights    what a row of each class counts, float32 [classes]
+    """
+    if weights is None:
+        return functional.cross_entropy(logits, targets, label_smoothing=smoothing)
+    # torch's mean would divide by the weights of the batch's rows: a batch of rare rows would count as any other.
+    rows = functional.cross_entropy(
+        logits, targets, weight=weights, label_smoothing=smoothing, reduction="none"
+    )
+    return rows.mean()
 
 
 def tensors(named: Mapping[str, Array]) -> _Tensors:

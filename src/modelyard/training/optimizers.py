@@ -24,12 +24,16 @@ def _sgd(parameters: Iterable[nn.Parameter], given: GradientTraining) -> torch.o
 
 def _adam(parameters: Iterable[nn.Parameter], given: GradientTraining) -> torch.optim.Optimizer:
     """Kingma and Ba 2015."""
-    return torch.optim.Adam(parameters, lr=given.learning_rate, weight_decay=given.weight_decay)
+    return torch.optim.Adam(
+        parameters, lr=given.learning_rate, betas=(given.beta1, 0.999), weight_decay=given.weight_decay
+    )
 
 
 def _adamw(parameters: Iterable[nn.Parameter], given: GradientTraining) -> torch.optim.Optimizer:
     """Loshchilov and Hutter 2019."""
-    return torch.optim.AdamW(parameters, lr=given.learning_rate, weight_decay=given.weight_decay)
+    return torch.optim.AdamW(
+        parameters, lr=given.learning_rate, betas=(given.beta1, 0.999), weight_decay=given.weight_decay
+    )
 
 
 OPTIMIZERS: Final[dict[str, Create]] = {"sgd": _sgd, "adam": _adam, "adamw": _adamw}

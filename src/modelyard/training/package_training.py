@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
+from msgspec import UNSET
 
 from modelyard import engines, nets, packages, tasks
-from msgspec import UNSET
 from modelyard.datasets import Dataset, samples
 from modelyard.errors import InvalidInput, ParityMismatch
 from modelyard.nets import Shape
@@ -21,6 +21,7 @@ from modelyard.packages import golden
 from modelyard.tasks import Task
 from modelyard.tasks.contract import Examples, Spanning
 from modelyard.tasks.options import resolve
+from modelyard.training import augment
 from modelyard.training.diagnosis import (
     Evidence,
     Skill,
@@ -49,7 +50,8 @@ FRAMEWORKS: Final[dict[str, str]] = {
 
 
 class TrainResult(msgspec.Struct, frozen=True, kw_only=True):
-    """`history` maps a metric to its points [epoch, value]; `seconds` is the time of fitting and export."""
+    """`history` maps a metric to its points [epoch, value]; `seconds` is the time of fitting and export; `exhibits`
+    show how it was trained."""
 
     manifest: Manifest
     history: History
@@ -93,12 +95,19 @@ def train(
     manifest = packages.write(out, _manifest(task, data, saved, lineage))
     _compare(out, fitted, job)
     fit = _verdict(fitted, job)
-    return TrainResult(manifest=manifest, history=fitted.history, fit=fit, seconds=time.monotonic() - started)
+    return TrainResult(
+        manifest=manifest,
+        history=fitted.history,
+        fit=fit,
+        seconds=time.monotonic() - started,
+        exhibits=(*augment.exhibits(job), *fitted.exhibits),
+    )
 
 
 class _Data(msgspec.Struct, frozen=True, kw_only=True):
-    """A data set as tensors, by the preprocessing that was fitted on its training split."""
+    """A data set as tensors, by the preprocessing fitted on its training split; `folder` is the package's."""
 
+    folder: Path
     preprocessing: dict[str, Any]
     labels: tuple[str, ...]
     train: Any
@@ -142,6 +151,7 @@ def _read(task: Task, recipe: Recipe, dataset: Dataset, folder: Path) -> _Data:
         rows = dataset.manifest.split_rows["train"]
         raise InvalidInput("the training split has too few rows for one sample", came=f"{rows} rows")
     return _Data(
+        folder=folder,
         preprocessing=preprocessing,
         labels=labels,
         train=train,
@@ -188,6 +198,8 @@ def _job(task: Task, recipe: Recipe, data: _Data, checkpoints: Path, attempt: in
         checkpoints=checkpoints,
         attempt=attempt,
         reporter=reporter,
+        labels=data.labels,
+        folder=data.folder,
     )
 
 
@@ -201,6 +213,7 @@ def _manifest(task: Task, data: _Data, saved: Saved, lineage: Lineage) -> Manife
         formats=saved.formats,
         net=saved.net,
         golden=saved.golden,
+        replies=UNSET if saved.replies is None else saved.replies,
         lineage=lineage,
         environment=_environment(saved.libraries),
     )
@@ -239,7 +252,6 @@ def _compare(folder: Path, fitted: Fitted, job: Job) -> None:
 def _engine_answers(model: engines.Model, job: Job, rows: Examples) -> dict[str, np.ndarray[Any, Any]]:
     """In batches, each as long as its longest row."""
     found = [
-        replies=UNSET if saved.replies is None else saved.replies,
         model.run(job.engine_inputs(rows.take(np.arange(start, min(start + _TOGETHER, len(rows))))))
         for start in range(0, len(rows), _TOGETHER)
     ]

@@ -10,12 +10,14 @@ import msgspec
 from modelyard.nets.layers import nn, torch
 from modelyard.packages import golden as golden_rows
 from modelyard.tasks.contract import Array, Examples
+from modelyard.training import devices, pruning
 from modelyard.training.checkpoints import Checkpoints
 from modelyard.training.job import History, Job, Saved
 from modelyard.training.loop import Loop
 from modelyard.training.objective import Objective
 from modelyard.training.torch_export import to_onnx
 from modelyard.types.package import NetRef
+from modelyard.types.report import Exhibit
 
 WEIGHTS: Final = "weights.safetensors"
 
@@ -23,10 +25,13 @@ WEIGHTS: Final = "weights.safetensors"
 def fit(job: Job) -> "FittedModule":
     """Train, going on from a checkpoint where there is one. The seed decides all of it on one machine."""
     deterministic = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True)
+    # CUDA has operations without a deterministic form (CTC's gradient): there it warns, here it would refuse.
+    torch.use_deterministic_algorithms(True, warn_only=devices.chosen(job.training.device).type != "cpu")
     try:
         torch.manual_seed(job.training.seed)
         module = job.net.build(job.config, job.shape)
+        if hasattr(module, "begin"):
+            module.begin()
         if hasattr(module, "material"):
             train, validation = module.material(job.train, job.validation)
             job = dataclasses.replace(job, train=train, validation=validation)
@@ -37,6 +42,8 @@ def fit(job: Job) -> "FittedModule":
     fitted = FittedModule(loop.objective, loop.state.history)
     fitted.kept_epoch = loop.state.stop.best_epoch if loop.best else None
     fitted.may_go_on = loop.state.epoch >= loop.epochs
+    if job.training.pruning is not None:
+        fitted.exhibits = (pruning.exhibit(module),)
     return fitted
 
 
@@ -45,21 +52,26 @@ class FittedModule:
 
     kept_epoch: int | None = None
     may_go_on: bool = False
+    exhibits: tuple[Exhibit, ...] = ()
 
     def __init__(self, objective: Objective, history: History) -> None:
-        self._job, self._objective = objective.job, objective
+        self._job, self.objective = objective.job, objective
+        self.adversarial = len(objective.players) > 1
         self._module: nn.Module = objective.module.eval()
         self.history = history
 
     def outputs(self, examples: Examples) -> dict[str, Array]:
-        return self._objective.outputs(examples)
+        return self.objective.outputs(examples)
 
     def save(self, folder: Path, golden: Sequence[Examples]) -> Saved:
         from safetensors.torch import save_file
 
         save_file({n: v.contiguous() for n, v in self._module.state_dict().items()}, folder / WEIGHTS)
-        to_onnx(self._objective, golden[0], folder / "model.onnx")
         config: dict[str, Any] = msgspec.to_builtins(self._job.config)
+        net = NetRef(name=self._job.net.name, framework="pytorch", config=config, weights=WEIGHTS)
+        if hasattr(self._module, "decoding"):
+            return self._save_decoder(folder, golden, net)
+        to_onnx(self.objective, golden[0], folder / "model.onnx")
         return Saved(
             formats={"onnx": "model.onnx"},
             net=net,
@@ -68,10 +80,6 @@ class FittedModule:
             ),
             libraries=("torch", "onnx", "onnxscript"),
         )
-        net = NetRef(name=self._job.net.name, framework="pytorch", config=config, weights=WEIGHTS)
-        if hasattr(self._module, "decoding"):
-            return self._save_decoder(folder, golden, net)
-        to_onnx(self.objective, golden[0], folder / "model.onnx")
 
     def _save_decoder(self, folder: Path, golden: Sequence[Examples], net: NetRef) -> Saved:
         """Of a net that answers step by step: what the decoding engine opens, and a Hugging Face folder where the

@@ -10,12 +10,17 @@ import msgspec
 from modelyard import nets, tasks
 from modelyard.errors import InvalidInput, UnknownName
 from modelyard.tasks.options import resolve
+from modelyard.training import augment
+from modelyard.training.class_weights import ClassWeights
 from modelyard.training.early_stop import EarlyStopping
+from modelyard.training.pruning import Pruning
 from modelyard.training.recipe_text import read_yaml
 from modelyard.training.schedules import Constant, Schedule
 from modelyard.types.dataset import Schema
 
 Seed = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "float32", "bfloat16"]
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _REFERENCE: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}(:[a-z0-9]{1,64}|@[a-z0-9][a-z0-9._-]{0,62})?")
 _REQUIRED: Final = ("task", "name", "data")
@@ -31,23 +36,40 @@ class NetChoice(msgspec.Struct, frozen=True, kw_only=True):
 class GradientTraining(msgspec.Struct, frozen=True, kw_only=True):
     """`training` of nets that are trained in epochs.
 
-    schedule      see schedules.py; its name alone will do
-    epochs        None: as many as 3,000 steps need, but 7 to 60
-    stop_at_loss  end when an epoch's training loss is at most this
-    weight_decay  for adamw decoupled (Loshchilov and Hutter 2019), else an L2 penalty
-    clip_norm     the largest norm of the gradient of a step; None: no limit
+    schedule         see schedules.py; its name alone will do
+    accumulation     batches whose gradients make one step together
+    epochs           None: as many as 3,000 steps need, but 7 to 60
+    stop_at_loss     end when an epoch's training loss is at most this
+    weight_decay     for adamw decoupled (Loshchilov and Hutter 2019), else an L2 penalty
+    clip_norm        the largest norm of the gradient of a step; None: no limit
+    label_smoothing  the share of a label that is spread over all classes
+    class_weights    what an error on a class counts: "balanced", or label -> weight
+    ema              decay of the weights' exponential moving average, which is then what is measured and kept
+    augmentation     see augment/; changes of the training rows, drawn anew in each epoch
+    pruning          see pruning.py
+    precision        of products while training; "auto": bfloat16 on CUDA, else float32
+    device           "auto": CUDA where there is one
     """
 
     optimizer: Literal["sgd", "adam", "adamw"] = "adamw"
     learning_rate: Annotated[float, msgspec.Meta(gt=0, le=100)] = 0.001
     momentum: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.9
+    beta1: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.9
     schedule: Schedule = Constant()
     batch_size: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 64
+    accumulation: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1
     epochs: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
     early_stopping: EarlyStopping | None = None
     stop_at_loss: Annotated[float, msgspec.Meta(ge=0)] | None = None
     weight_decay: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     clip_norm: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    label_smoothing: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
+    class_weights: ClassWeights | None = None
+    ema: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
+    augmentation: augment.Augmentation | None = None
+    pruning: Pruning | None = None
+    precision: Precision = "auto"
+    device: Device = "auto"
     seed: Seed = 0
 
 
@@ -122,6 +144,10 @@ def parse_recipe(source: str | Mapping[str, Any]) -> Recipe:
     if "schedule" in sections["training"]:
         sections["training"]["schedule"] = _named(
             sections["training"]["schedule"], "recipe.training.schedule"
+        )
+    if sections["training"].get("augmentation") is not None:
+        sections["training"]["augmentation"] = augment.named(
+            sections["training"]["augmentation"], task.augmentation, "recipe.training.augmentation"
         )
     training = TRAINING[net.framework]
     _check_training_keys(training, _section(given, "training"), net.name)

@@ -1,4 +1,8 @@
-"""Learning rate schedules: what the rate is multiplied by at a point of training."""
+"""Learning rate schedules: what the rate is multiplied by at a point of training.
+
+Each has a `warmup`: the share of all steps over which the rate rises linearly to what the schedule says (Goyal et
+al. 2017, Accurate, Large Minibatch SGD, section 2.2).
+"""
 
 import math
 from typing import Annotated
@@ -6,10 +10,13 @@ from typing import Annotated
 import msgspec
 
 Factor = Annotated[float, msgspec.Meta(gt=0, lt=1)]
+Warmup = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 
 
 class Constant(msgspec.Struct, frozen=True, kw_only=True, tag_field="name", tag="constant"):
     """The rate stays."""
+
+    warmup: Warmup = 0.0
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, tag_field="name", tag="step"):
@@ -17,14 +24,15 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, tag_field="name", tag="ste
 
     every: Annotated[int, msgspec.Meta(ge=1)] = 10
     factor: Factor = 0.1
+    warmup: Warmup = 0.0
 
 
 class Cosine(msgspec.Struct, frozen=True, kw_only=True, tag_field="name", tag="cosine"):
-    """Half a cosine down to `final` (a share of the rate) over all steps, after a linear rise over the first
-    `warmup` (a share of all steps). Loshchilov and Hutter 2017, SGDR, equation 5, without restarts."""
+    """Half a cosine down to `final` (a share of the rate) over the steps after the warm-up. Loshchilov and Hutter
+    2017, SGDR, equation 5, without restarts."""
 
     final: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
-    warmup: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
+    warmup: Warmup = 0.0
 
 
 class Plateau(msgspec.Struct, frozen=True, kw_only=True, tag_field="name", tag="plateau"):
@@ -33,6 +41,7 @@ class Plateau(msgspec.Struct, frozen=True, kw_only=True, tag_field="name", tag="
     factor: Factor = 0.5
     patience: Annotated[int, msgspec.Meta(ge=1)] = 3
     min_delta: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    warmup: Warmup = 0.0
 
 
 Schedule = Constant | Step | Cosine | Plateau
@@ -59,20 +68,18 @@ class PlateauState(msgspec.Struct, kw_only=True):
 
 def factor(schedule: Schedule, *, epoch: int, step: int, steps: int, state: PlateauState) -> float:
     """What the rate is multiplied by at `step` (from 0, over all epochs) of `steps`, in `epoch` (from 1)."""
+    rise = round(schedule.warmup * steps)
+    risen = min(1.0, (step + 1) / rise) if rise else 1.0
     match schedule:
         case Step(every=every, factor=by):
-            return float(by ** ((epoch - 1) // every))
-        case Cosine(final=final, warmup=warmup):
-            return _cosine(step, steps, final, warmup)
+            return risen * float(by ** ((epoch - 1) // every))
+        case Cosine(final=final):
+            return risen * _cosine(max(0, step - rise), max(1, steps - rise), final)
         case Plateau():
-            return state.factor
+            return risen * state.factor
         case Constant():
-            return 1.0
+            return risen
 
 
-def _cosine(step: int, steps: int, final: float, warmup: float) -> float:
-    rise = round(warmup * steps)
-    if step < rise:
-        return (step + 1) / rise
-    along = (step - rise) / max(1, steps - rise)
-    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * along))
+def _cosine(step: int, steps: int, final: float) -> float:
+    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * step / steps))

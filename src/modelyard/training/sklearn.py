@@ -14,6 +14,7 @@ from modelyard.tasks.contract import Array, Examples
 from modelyard.training.job import History, Job, Saved
 from modelyard.training.sklearn_export import to_onnx
 from modelyard.types.package import NetRef
+from modelyard.types.report import Exhibit
 
 _STAGES: Final = 10  # in which ensembles are grown, so that a cancel is heard
 _SCORED: Final = 10_000
@@ -41,6 +42,8 @@ class FittedEstimator:
 
     kept_epoch: int | None = None
     may_go_on = False
+    adversarial = False
+    exhibits: tuple[Exhibit, ...] = ()
 
     def __init__(self, estimator: Any, job: Job) -> None:
         self._estimator, self._job = estimator, job

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from modelyard.datasets import Dataset, samples
-from modelyard.engines import Model
+from modelyard.engines import Model, open_judge
 from modelyard.errors import InvalidInput
 from modelyard.evaluation.interval import Bootstrap, bootstrap
 from modelyard.evaluation.mistakes import Mistake, MistakeKeeper
@@ -85,6 +85,7 @@ def _answers(
 ) -> tuple[dict[str, Array], Array, tuple[Mistake, ...]]:
     """The engine's outputs and the targets of all rows, and the worst mistakes of a classifier."""
     manifest, task = model.manifest, model.task
+    judge = open_judge(model.folder, manifest.preprocessing) if task.judged else None
     rows = dataset.manifest.split_rows[split]
     keeper = MistakeKeeper(manifest.labels)
     found: list[dict[str, Array]] = []
@@ -96,7 +97,12 @@ def _answers(
         reporter.check()
         targets.append(task.targets(values, manifest.labels))
         arrays = model.prepared.decode(columns)
-        found.append(_finite(model.predict(arrays)))
+        outputs = _finite(model.predict(arrays))
+        if judge is not None:
+            assert isinstance(model.prepared, Depicting)
+            arrays = {"image": to_pixels(outputs["image"])}
+            outputs = judge.compared(arrays["image"], model.prepared.pixels(columns))
+        found.append(outputs)
         if task.target_kind == "class":
             keeper.add(arrays, found[-1]["probabilities"], targets[-1])
         done += len(targets[-1])
@@ -111,6 +117,15 @@ def _wanted(features: list[str], target: str) -> list[str]:
     return list(dict.fromkeys([*features, target]))
 
 
+def _baseline(model: Model, dataset: Dataset, split: str) -> dict[str, float]:
+    """Of the training split, where the data set has one."""
+    task = model.task
+    if not isinstance(task, Compared) or not dataset.manifest.split_rows.get("train"):
+        return {}
+    names = _wanted(task.features(model.manifest.preprocessing), _target(model, dataset))
+    return task.baseline(dataset.columns("train", names), dataset.columns(split, names), model.prepared)
+
+
 def _exhibits(model: Model, dataset: Dataset, split: str) -> tuple[Exhibit, ...]:
     task, manifest, target = model.task, model.manifest, _target(model, dataset)
     columns, values = samples.few(task, dataset, split, manifest.preprocessing, target, EXHIBITED)
@@ -122,15 +137,6 @@ def _exhibits(model: Model, dataset: Dataset, split: str) -> tuple[Exhibit, ...]
 def _target(model: Model, dataset: Dataset) -> str:
     """Where a task has no target, a model is compared with its own input."""
     names = [column.name for column in dataset.manifest.schema.columns]
-def _baseline(model: Model, dataset: Dataset, split: str) -> dict[str, float]:
-    """Of the training split, where the data set has one."""
-    task = model.task
-    if not isinstance(task, Compared) or not dataset.manifest.split_rows.get("train"):
-        return {}
-    names = _wanted(task.features(model.manifest.preprocessing), _target(model, dataset))
-    return task.baseline(dataset.columns("train", names), dataset.columns(split, names), model.prepared)
-
-
     target = str(model.manifest.preprocessing.get("target") or dataset.manifest.schema.label or "")
     if not target and model.task.target_kind == "none":
         target = model.task.features(model.manifest.preprocessing)[0]

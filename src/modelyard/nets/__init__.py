@@ -14,6 +14,8 @@ __all__ = ["NETS", "Net", "Shape", "load", "load_for", "taking"]
 NETS: Final[dict[str, str]] = {
     "mlp": "modelyard.nets.mlp",
     "cnn": "modelyard.nets.cnn",
+    "vae": "modelyard.nets.vae",
+    "gan": "modelyard.nets.gan",
     "resnet": "modelyard.nets.resnet",
     "vit": "modelyard.nets.vit",
     "efficientnet_lite": "modelyard.nets.efficientnet_lite",

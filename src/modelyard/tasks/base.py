@@ -15,6 +15,8 @@ class BaseTask:
     default_net = ""
     target_kind: TargetKind = "class"
     augmentation = ""
+    judged = False
+    media = "application/json"
 
     def prepare(self, preprocessing: Mapping[str, Any], folder: Path | None = None) -> Prepared:
         raise NotImplementedError
@@ -37,6 +39,11 @@ class BaseTask:
 
     def exhibits(
         self, predict: Predict, prepared: Prepared, columns: Columns, labels: Sequence[str]
+    ) -> Sequence[Exhibit]:
+        return ()
+
+    def sketched(
+        self, sketches: Mapping[int, Mapping[str, Array]], examples: Examples, labels: Sequence[str]
     ) -> Sequence[Exhibit]:
         return ()
 

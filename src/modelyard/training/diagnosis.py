@@ -113,6 +113,17 @@ def diagnose_losses(
     return FitVerdict(verdict="good", why=f"{last}{kept}")
 
 
+def diagnose_players(history: Mapping[str, list[list[float]]], metric: str) -> FitVerdict:
+    """Of players that move in turn: their losses hold each other up, so only the figure says how it went."""
+    points = history.get(f"validation/{metric}", [])
+    if not points:
+        return FitVerdict(verdict="unknown", why="the losses of players that move in turn do not say")
+    (_, first), (_, last) = points[0], points[-1]
+    epoch, best = min(points, key=lambda point: point[1])
+    why = f"validation {metric} went from {first:.4g} to {last:.4g}; its lowest was {best:.4g} in epoch {epoch:g}"
+    return FitVerdict(verdict="good" if best < first else "not converged", why=why)
+
+
 def _still_falling(evidence: Evidence) -> str | None:
     name = "validation/loss" if "validation/loss" in evidence.history else "train/loss"
     losses = [value for _, value in evidence.history.get(name, [])]

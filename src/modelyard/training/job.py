@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from modelyard.engines import Judge
 from modelyard.nets import Net, Shape
 from modelyard.tasks import Task
 from modelyard.tasks.contract import Array, Examples
+from modelyard.tasks.mosaic import to_pixels
 from modelyard.types.package import Golden, NetRef, Replies
 from modelyard.types.report import Exhibit
 from modelyard.types.run import Reporter
@@ -24,6 +26,7 @@ class Job:
     config     the net's own struct
     training   the recipe's `training`
     digest     of the recipe's parts that decide the weights, and of the data: what a checkpoint belongs to
+    judge      of images that are generated
     validation None where the data set has no such rows
     labels     names of the classes; empty where the target is no class
     folder     the package's, with what the task's `fit` left there (a tokenizer)
@@ -36,12 +39,19 @@ class Job:
     shape: Shape
     train: Examples
     validation: Examples | None
+    judge: Judge | None = None
     digest: str
     checkpoints: Path
     attempt: int
     reporter: Reporter
     labels: tuple[str, ...] = ()
     folder: Path | None = None
+
+    def judged(self, outputs: Tensors, examples: Examples) -> Tensors:
+        """The engine's outputs for these rows as the task's figures are made of them: of images, opinions."""
+        if self.judge is None:
+            return outputs
+        return self.judge.compared(to_pixels(outputs["image"]), examples.targets["image"])
 
     @property
     def target_scale(self) -> tuple[float, float]:

@@ -28,10 +28,12 @@ from modelyard.training.objective import Objective
 from modelyard.training.pruning import Masks
 from modelyard.training.recipe import GradientTraining
 from modelyard.training.schedules import PlateauState, factor
+from modelyard.training.sketches import Sketches
 from modelyard.training.time_left import TimeLeft
 
 _STEPS: Final = 3000  # what `epochs: null` aims at
 _CHECKED: Final = 16  # batches between two looks at whether the run was cancelled
+_JUDGED: Final = 2000  # rows that are looked at after an epoch
 _SORTED: Final = 50  # batches of rows of several lengths that are sorted among each other
 
 
@@ -76,6 +78,7 @@ class Loop:
         self.epochs = self.given.epochs or min(60, max(7, round(_STEPS / self.steps_per_epoch)))
         self.steps: int = self.epochs * self.steps_per_epoch
         self.time_left = TimeLeft(0, self.clock)
+        self.sketches = Sketches(self.objective)
 
     def run(self) -> None:
         """Train until the epochs are over or a rule says to stop. Raises Cancelled, and InvalidInput on a
@@ -106,6 +109,7 @@ class Loop:
             self.average.restore(_below("average.", tensors))
         if self.masks is not None:
             self.masks.kept = _below("mask.", tensors)
+        self.sketches.kept = _below("sketch.", tensors)
         self.best = _below("best.", tensors)
         self.state = msgspec.convert(found.scalars, LoopState)
 
@@ -117,11 +121,12 @@ class Loop:
             if self.job.validation is not None:
                 found = self._evaluated(self.job.validation)
                 values |= {f"validation/{name}": value for name, value in found.items()}
-                watched = found["loss"]
+                watched = self._watched(found)
             if self.masks is not None:
                 values["sparsity"] = self.masks.sparsity
             _demand_finite(watched, self.given, epoch)
             self._keep_the_best(epoch, watched)
+            self.sketches.after(epoch)
         for name, value in values.items():
             self.state.history.setdefault(name, []).append([epoch, value])
         self.state.plateau.observe(self.given.schedule, watched)
@@ -195,10 +200,22 @@ class Loop:
             if self.masks is not None:
                 self.masks.hold(self.average.values)
 
+    def _watched(self, found: Mapping[str, float]) -> float:
+        """What early stopping makes small: the loss, or, of players, whose losses say little, the main figure."""
+        task = self.job.task
+        if len(self.objective.players) < 2 or task.main_metric not in found:
+            return found["loss"]
+        return -found[task.main_metric] if task.higher_is_better else found[task.main_metric]
+
     def _evaluated(self, examples: Examples) -> dict[str, float]:
-        """Losses, and the task's main metric in the target's unit where it is one of class or number."""
+        """Losses, and the task's main metric in the target's unit where it is one of class or number; of what is
+        judged, all figures."""
         found = _with_sum(self.objective.evaluate(examples), self.objective.players)
         task = self.job.task
+        if self.job.judge is not None:
+            some = examples.part(_JUDGED)
+            opinions = self.job.judged(self.objective.outputs(some), some)
+            return found | task.metrics(opinions, some.targets["target"], self.job.labels).values
         if task.target_kind in ("class", "number"):
             found[task.main_metric] = task.main(
                 self.objective.outputs(examples), np.asarray(examples.targets["target"])
@@ -246,6 +263,7 @@ class Loop:
         for player, optimizer in self.optimizers.items():
             tensors |= {f"{_prefix(player)}{n}": v for n, v in optimizers.tensors_of(optimizer).items()}
         tensors |= {f"best.{n}": v for n, v in self.best.items()}
+        tensors |= {f"sketch.{n}": v for n, v in self.sketches.kept.items()}
         if self.average is not None:
             tensors |= {f"average.{n}": v for n, v in self.average.values.items()}
         if self.masks is not None:

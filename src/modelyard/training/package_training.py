@@ -1,10 +1,12 @@
 """Training a recipe on a data set into a package."""
 
+import dataclasses
 import hashlib
 import importlib
 import json
 import math
 import time
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +21,7 @@ from modelyard.errors import InvalidInput, ParityMismatch
 from modelyard.nets import Shape
 from modelyard.packages import golden
 from modelyard.tasks import Task
-from modelyard.tasks.contract import Examples, Spanning
+from modelyard.tasks.contract import Examples, Spanning, joined
 from modelyard.tasks.options import resolve
 from modelyard.training import augment
 from modelyard.training.diagnosis import (
@@ -28,9 +30,11 @@ from modelyard.training.diagnosis import (
     classification_skill,
     diagnose,
     diagnose_losses,
+    diagnose_players,
     regression_skill,
 )
 from modelyard.training.job import Fitted, Framework, History, Job, Saved
+from modelyard.training.judging import train_judge
 from modelyard.training.recipe import Recipe, columns_of
 from modelyard.types.package import Lineage, Manifest
 from modelyard.types.report import Exhibit, FitVerdict
@@ -85,6 +89,9 @@ def train(
     reporter.progress(0, 1, "preparing data")
     data = _read(task, recipe, dataset, out)
     job = _job(task, recipe, data, checkpoints, attempt, reporter)
+    if task.judged:
+        data.preprocessing["judge"] = train_judge(job, len(data.labels), out)
+        job = dataclasses.replace(job, judge=engines.open_judge(out, data.preprocessing))
     framework: Framework = importlib.import_module(FRAMEWORKS[job.net.framework])
     fitted = framework.fit(job)
     reporter.check()
@@ -118,7 +125,7 @@ class _Data(msgspec.Struct, frozen=True, kw_only=True):
 def _read(task: Task, recipe: Recipe, dataset: Dataset, folder: Path) -> _Data:
     schema = dataset.manifest.schema
     names, target = columns_of(recipe, schema)
-    labels = _labels(task, dataset, target)
+    labels = _labels(task, dataset, names, target)
     wanted = list(dict.fromkeys([*names, *([target] if target else [])]))
     columns = dataset.columns("train", wanted)
     if not len(columns[wanted[0]]):
@@ -129,6 +136,8 @@ def _read(task: Task, recipe: Recipe, dataset: Dataset, folder: Path) -> _Data:
     preprocessing = task.fit(fitted_on, schema, recipe.preprocessing, folder)
     if target:
         preprocessing |= {"target": target}
+    if task.judged:
+        preprocessing |= {"labels": list(labels)}
     if task.target_kind == "number":
         y = task.targets(columns[target], labels)
         std = float(np.std(y))
@@ -160,10 +169,11 @@ def _read(task: Task, recipe: Recipe, dataset: Dataset, folder: Path) -> _Data:
     )
 
 
-def _labels(task: Task, dataset: Dataset, target: str) -> tuple[str, ...]:
+def _labels(task: Task, dataset: Dataset, names: Sequence[str], target: str) -> tuple[str, ...]:
+    """Of a target of classes; also of one that is among the features, for a judge to be trained by."""
     if task.target_kind == "other":
         return tuple(task.class_names(dataset.columns(None, [target])[target]))
-    if task.target_kind != "class":
+    if task.target_kind != "class" and not (task.judged and target in names):
         return ()
     if target == dataset.manifest.schema.label and dataset.manifest.class_names:
         return dataset.manifest.class_names
@@ -255,7 +265,7 @@ def _engine_answers(model: engines.Model, job: Job, rows: Examples) -> dict[str,
         model.run(job.engine_inputs(rows.take(np.arange(start, min(start + _TOGETHER, len(rows))))))
         for start in range(0, len(rows), _TOGETHER)
     ]
-    return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+    return joined(found)
 
 
 def _golden_sets(examples: Examples) -> list[Examples]:
@@ -270,15 +280,20 @@ def _golden_sets(examples: Examples) -> list[Examples]:
 
 
 def _verdict(fitted: Fitted, job: Job) -> FitVerdict:
-    if job.task.target_kind not in ("class", "number"):
-        return diagnose_losses(fitted.history, fitted.kept_epoch, fitted.may_go_on)
+    task, history = job.task, fitted.history
+    if fitted.adversarial:
+        if task.target_kind not in ("class", "number"):
+            return diagnose_players(history, task.main_metric)
+        history = {}
+    if task.target_kind not in ("class", "number"):
+        return diagnose_losses(history, fitted.kept_epoch, fitted.may_go_on)
     train = job.train.part(_SCORED)
     return diagnose(
         Evidence(
             metric=job.task.main_metric,
             train=_skill(fitted, job, train),
             validation=None if job.validation is None else _skill(fitted, job, job.validation),
-            history=fitted.history,
+            history=history,
             kept_epoch=fitted.kept_epoch,
             may_go_on=fitted.may_go_on,
         )
@@ -287,7 +302,7 @@ def _verdict(fitted: Fitted, job: Job) -> FitVerdict:
 
 def _skill(fitted: Fitted, job: Job, split: Examples) -> Skill:
     y = split.targets["target"]
-    metric = job.task.main(fitted.outputs(split), y)
+    metric = job.task.main(job.judged(fitted.outputs(split), split), y)
     if job.task.target_kind == "number":
         return regression_skill(metric, float(np.std(y)), len(split))
     return classification_skill(metric, float(np.bincount(y).max()) / len(split), len(split))

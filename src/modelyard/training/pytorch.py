@@ -44,6 +44,10 @@ def fit(job: Job) -> "FittedModule":
     fitted.may_go_on = loop.state.epoch >= loop.epochs
     if job.training.pruning is not None:
         fitted.exhibits = (pruning.exhibit(module),)
+    loop.sketches.draw(loop.state.epoch)
+    if loop.sketches.kept:
+        shown = job.task.sketched(loop.sketches.by_epoch(), loop.sketches.rows, job.labels)
+        fitted.exhibits = (*fitted.exhibits, *shown)
     return fitted
 
 

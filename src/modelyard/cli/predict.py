@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from modelyard.cli.output import Json, show, table, text
+from modelyard.cli.output import Json, say, show, table, text
 from modelyard.cli.pairs import pairs
 from modelyard.cli.platform import client
 from modelyard.client.recipe import value_of
@@ -35,12 +35,30 @@ def predict(
     input: Input,
     parameter: Parameter = None,
     as_text: Annotated[bool, typer.Option("--text", help="INPUT is itself the text to ask with.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The file that an answer of bytes (an image) is written to.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Ask a deployment."""
     parameters = {k: value_of(v) for k, v in pairs(parameter or [], "--parameter").items()}
     answer = client().predict(name, input if as_text else read_input(input), **parameters)
+    if isinstance(answer, bytes):
+        _write(answer, out)
+        return
     show(answer, as_json, _face(answer))
+
+
+def _write(answer: bytes, out: Path | None) -> None:
+    if out is None and sys.stdout.isatty():
+        raise InvalidInput(
+            "the answer is a file", came=f"{len(answer):,} bytes", allowed="--out FILE, or a pipe"
+        )
+    if out is None:
+        sys.stdout.buffer.write(answer)
+        return
+    out.write_bytes(answer)
+    say(f"{out}: {len(answer):,} bytes")
 
 
 def read_input(given: str) -> Any:

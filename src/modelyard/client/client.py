@@ -131,11 +131,14 @@ class Client:
         """Ask a deployment.
 
         `value`: bytes or the path of an image; a dict of columns or of one row; a list of rows (dicts) or of
-        images. `parameters` are the task's, as top_k=3. Answers as the Hugging Face interface does.
+        images; a text; None or a seed, where a model makes something of nothing. `parameters` are the task's, as
+        top_k=3. Answers as the Hugging Face interface does; an image as its file, bytes.
         """
         response = self.transport.raw(request_for(name, value, parameters), self.gateway_url)
         if response.status_code >= 400:
             raise error_of(response)
+        if not response.headers.get("content-type", "").startswith("application/json"):
+            return response.content
         return response.json()
 
     def usage(

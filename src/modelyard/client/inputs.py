@@ -49,13 +49,13 @@ def _inputs(value: Any) -> Any:
         value = value.tolist()
     if isinstance(value, bytes | bytearray | os.PathLike):
         return base64.b64encode(_image(value)).decode()
-    if isinstance(value, str):
+    if value is None or isinstance(value, str | int):
         return value
     if isinstance(value, Mapping):
         return {"data": _columns(value)}
     if isinstance(value, Sequence) and value:
         return _many(value)
-    raise InvalidInput("this is no input", came=type(value).__name__, allowed="bytes, a path, a dict, a list")
+    raise InvalidInput("this is no input", came=type(value).__name__, allowed="bytes, a path, a text, a dict, a list")
 
 
 def _many(rows: Sequence[Any]) -> Any:

@@ -155,6 +155,9 @@ class Task(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def media(self) -> str: ...
+
     def sample(self, inputs: Any) -> dict[str, Any]: ...
 
     def encode(

@@ -84,6 +84,8 @@ class HuggingFace:
     def render(self, call: Call, outputs: Mapping[str, Array], model: Served) -> Response:
         reply: _Reply = call.reply
         answers = model.task.encode(outputs, model.labels, reply.parameters)
+        if reply.single and isinstance(answers[0], bytes):
+            return Response(200, answers[0], model.task.media)
         return Response(200, msgspec.json.encode(answers[0] if reply.single else answers))
 
     def error(self, status: int, code: str, message: str, request_id: str) -> Response:

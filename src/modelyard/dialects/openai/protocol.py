@@ -32,6 +32,7 @@ OPERATIONS: Final = {
     4: "audio",
     5: "audio",
     6: "responses",
+    7: "images",
 }
 """Number in frames -> the module that has `address`, and `converse` (generation) or `parse` and `render`
 (batches)."""
@@ -124,4 +125,5 @@ _TABLE: Final = {
     r"/v1/audio/transcriptions": _asked("transcriptions", 4),
     r"/v1/audio/translations": _asked("translations", 5),
     r"/v1/responses": _asked("responses", 6),
+    r"/v1/images/generations": _asked("images", 7),
 }

@@ -34,12 +34,12 @@ PHOTOGRAPHS = {
     "sklearn": ("china.jpg", "flower.jpg"),
 }  # fmt: skip
 FOLDERS = {"skimage": "data", "sklearn": "datasets/images"}
-SPLITS = {"train": 1500, "validation": 200, "test": 300}
+SPLITS = {"train": 1600, "validation": 150, "test": 250}
 PARTS = {"train": (0.0, 0.6), "validation": (0.6, 0.75), "test": (0.75, 1.0)}  # of a photograph's longer side
-SIZES = ((160, 160), (128, 160), (160, 128), (144, 192), (192, 144))  # height, width of a scene
-LEAST, MOST = 36, 76  # pixels of an item's square
-COVERED = 0.25  # of the smaller of two boxes, at most
-TURNED = 20.0  # degrees, at most
+SIZES = ((224, 224), (208, 240), (240, 208), (192, 256), (256, 192))  # height, width of a scene
+LEAST, MOST = 48, 92  # pixels of an item's square
+COVERED = 0.2  # of the smaller of two boxes, at most
+TURNED = 12.0  # degrees, at most
 
 Array = np.ndarray[Any, Any]
 
@@ -113,7 +113,7 @@ def item(picture: Array, name: str, random: np.random.Generator) -> Item:
         / 255
         for layer in (picture, mask)
     )
-    tint = np.ones(3) if random.random() < 0.3 else random.uniform(0.35, 1.0, 3)
+    tint = np.ones(3) if random.random() < 0.3 else random.uniform(0.4, 1.0, 3)
     rows, columns = np.flatnonzero((opacity > 0.5).any(1)), np.flatnonzero((opacity > 0.5).any(0))
     seen = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     return Item((shades[..., None] * tint)[seen], opacity[seen], name)
@@ -145,12 +145,12 @@ def shared(one: list[int], other: list[int]) -> float:
 def scene(
     photograph: Array, given: Iterator[tuple[Array, str]], random: np.random.Generator
 ) -> tuple[Image.Image, dict[str, Any]]:
-    """A photograph with two to seven items, and their boxes and names."""
+    """A photograph with five to ten items (fewer where there is no room), and their boxes and names."""
     size = SIZES[random.integers(len(SIZES))]
     pixels = background(photograph, size, random).copy()
     boxes: list[list[int]] = []
     names: list[str] = []
-    for _ in range(random.integers(2, 8)):
+    for _ in range(random.integers(5, 11)):
         one = item(*next(given), random)
         box = place(one.opacity.shape[:2], boxes, size, random)
         if box is None:

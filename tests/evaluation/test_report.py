@@ -206,3 +206,27 @@ def test_one_row_of_one_class_is_enough(tmp_path):
         interval=bootstrap(task, outputs, targets, Bootstrap(resamples=10)),
     )
     assert "only" in Page(written(tmp_path, one)).text
+
+
+def test_a_detectors_page_has_average_precisions_and_curves(tmp_path):
+    rates = {"precision": 0.5, "recall": 0.25, "f1": 1 / 3, "support": 4}
+    report = classifier_report(["cat", "dog"])
+    metrics = msgspec.structs.replace(
+        report.metrics,
+        main="map_50",
+        values={"map_50": 0.4321, "map": 0.2},
+        per_class={"cat": rates | {"average_precision": 0.8765}, "dog": rates | {"support": 0}},
+        confusion=(),
+        curves={"precision_recall/cat": {"x": [0.1, 0.5], "y": [1.0, 0.8]}},
+    )
+    write_report(msgspec.structs.replace(report, metrics=metrics), tmp_path)
+    page = Page((tmp_path / "report.html").read_text())
+    for words in (
+        "mAP@0.5",
+        "mAP@[.5:.95]",
+        "average precision",
+        "0.8765",
+        "objects",
+        "Precision and recall",
+    ):
+        assert words in page.text

@@ -48,6 +48,11 @@ _PICTURES: Final[tuple[tuple[str, Callable[[Report], str | None], str], ...]] = 
         pictures.roc,
         "Each class against the rest; the area is 1 for a perfect model and 0.5 for a coin.",
     ),
+    (
+        "Precision and recall",
+        pictures.precision_recall,
+        "Each class as the score falls that a detection needs; an IoU of 0.5 with a true box makes it right.",
+    ),
     ("Calibration", pictures.calibration, "Below the diagonal the model is surer than it is right."),
     ("Confusion", pictures.confusion, "Rows are true classes, columns what the model answered."),
 )

@@ -49,7 +49,17 @@ def confusion(report: Report) -> str | None:
 
 def roc(report: Report) -> str | None:
     """Receiver operating characteristic, one class against the rest (Fawcett 2006)."""
-    curves = {n.removeprefix("roc/"): c for n, c in report.metrics.curves.items() if n.startswith("roc/")}
+    return _of_classes(report, "roc/", ("false positive rate", "true positive rate"), diagonal=True)
+
+
+def precision_recall(report: Report) -> str | None:
+    """Of a detector: the share of what it finds that is right, against the share of what there is that it finds."""
+    return _of_classes(report, "precision_recall/", ("recall", "precision"), diagonal=False)
+
+
+def _of_classes(report: Report, prefix: str, axes_names: tuple[str, str], *, diagonal: bool) -> str | None:
+    """A curve a class, with the areas below; of many classes the hardest are named."""
+    curves = {n.removeprefix(prefix): c for n, c in report.metrics.curves.items() if n.startswith(prefix)}
     if not curves:
         return None
     areas = {name: float(np.trapezoid(c["y"], c["x"])) for name, c in curves.items()}
@@ -58,24 +68,19 @@ def roc(report: Report) -> str | None:
 
     def draw(figure: Any) -> None:
         axes = figure.subplots()
-        axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=(0, (4, 4)))
+        if diagonal:
+            axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=(0, (4, 4)))
         for name in curves:
             if name not in named:
                 axes.plot(curves[name]["x"], curves[name]["y"], color="#cbd5e1", linewidth=0.6)
         for k, name in enumerate(named):
             label = f"{short(name)} · {areas[name]:.3f}"
-            axes.plot(
-                curves[name]["x"],
-                curves[name]["y"],
-                color=SERIES[k % len(SERIES)],
-                linewidth=1.5,
-                label=label,
-            )
-        axes.set(
-            xlabel="false positive rate", ylabel="true positive rate", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01)
-        )
+            color = SERIES[k % len(SERIES)]
+            axes.plot(curves[name]["x"], curves[name]["y"], color=color, linewidth=1.5, label=label)
+        axes.set(xlabel=axes_names[0], ylabel=axes_names[1], xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
         title = "area under the curve" if len(named) == len(curves) else "the five hardest classes"
-        axes.legend(title=title, loc="lower right", fontsize=8, title_fontsize=8)
+        place = "lower right" if diagonal else "lower left"
+        axes.legend(title=title, loc=place, fontsize=8, title_fontsize=8)
 
     return svg(draw, 5.4, 4.4)
 

@@ -22,6 +22,9 @@ _TITLES: Final = {
     "f1_macro": "F1 (macro)",
     "precision_macro": "Precision (macro)",
     "recall_macro": "Recall (macro)",
+    "map_50": "mAP@0.5",
+    "map_75": "mAP@0.75",
+    "map": "mAP@[.5:.95]",
 }
 _CONFUSIONS: Final = 12
 _CONFUSIONS_FROM: Final = 6  # below, the matrix says it all
@@ -49,20 +52,24 @@ def figures(report: Report) -> str:
 
 
 def classes(report: Report) -> str:
-    """Precision, recall and F1 a class, with the rows it has."""
-    if not report.metrics.per_class:
+    """Precision, recall and F1 a class, with the rows (or objects) it has; of detectors the average precision."""
+    found = report.metrics.per_class
+    if not found:
         return ""
+    average = any("average_precision" in values for values in found.values())
     rows = [
         (
             escape(name),
             number(values["precision"]),
             number(values["recall"]),
             f"{number(values['f1'])}{_bar(values['f1'])}",
+            *([number(values["average_precision"]) if values["support"] else ""] if average else []),
             f"{values['support']:,.0f}",
         )
-        for name, values in report.metrics.per_class.items()
+        for name, values in found.items()
     ]
-    return _table(("class", "precision", "recall", "F1", "rows"), rows)
+    head = ("class", "precision", "recall", "F1", *(["average precision"] if average else []))
+    return _table((*head, "objects" if average else "rows"), rows)
 
 
 def confusions(report: Report) -> str:

@@ -23,6 +23,8 @@ NETS: Final[dict[str, str]] = {
     "gan": "modelyard.nets.gan",
     "crnn": "modelyard.nets.crnn",
     "gpt": "modelyard.nets.gpt",
+    "yolo": "modelyard.nets.yolo",
+    "ssd": "modelyard.nets.ssd",
     "linear_regression": "modelyard.nets.linear_regression",
     "polynomial_regression": "modelyard.nets.polynomial_regression",
     "logistic_regression": "modelyard.nets.logistic_regression",

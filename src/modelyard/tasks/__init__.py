@@ -15,6 +15,7 @@ TASKS: Final[dict[str, str]] = {
     "automatic-speech-recognition": "modelyard.tasks.automatic_speech_recognition",
     "feature-extraction": "modelyard.tasks.feature_extraction",
     "image-classification": "modelyard.tasks.image_classification",
+    "object-detection": "modelyard.tasks.object_detection",
     "tabular-classification": "modelyard.tasks.tabular_classification",
     "tabular-regression": "modelyard.tasks.tabular_regression",
     "tensors": "modelyard.tasks.tensors",

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from modelyard.dialects import huggingface_generation
+from modelyard.dialects import huggingface_generation, huggingface_whole
 from modelyard.dialects.contract import (
     NAME,
     Address,
@@ -72,6 +72,10 @@ class HuggingFace:
         """See `Generating`."""
         if model.abilities is None:
             raise NotFound(f"model {model.name!r} does not generate")
+        if model.task.name not in huggingface_generation.TASKS:
+            body = _decode(request.body)
+            columns = model.task.sample(_inputs(body))
+            return huggingface_whole.converse(columns, _parameters(body, model.task.name), model)
         return huggingface_generation.converse(request, model, model.abilities)
 
     def parse(self, request: Request, model: Served) -> Call:
@@ -144,14 +148,17 @@ def _is_json(body: memoryview, media: str) -> bool:
 def _parse_json(text: memoryview, model: Served) -> Call:
     body = _decode(text)
     parameters = _parameters(body, model.task.name)
-    if body.table is not UNSET:
-        inputs: Any = body.table
-    elif body.inputs is not UNSET:
-        inputs = body.inputs
-    else:
-        raise InvalidInput("the body has no inputs", allowed='{"inputs": ..., "parameters": {...}}')
+    inputs = _inputs(body)
     single = _is_single(model.task, inputs)
     return _call(model.task.sample(inputs), model, _Reply(single=single, parameters=parameters))
+
+
+def _inputs(body: _Body) -> Any:
+    if body.table is not UNSET:
+        return body.table
+    if body.inputs is UNSET:
+        raise InvalidInput("the body has no inputs", allowed='{"inputs": ..., "parameters": {...}}')
+    return body.inputs
 
 
 def _is_single(task: Task, inputs: Any) -> bool:

@@ -27,6 +27,8 @@ from modelyard.types.generation import (
     Usage,
 )
 
+TASKS: Final = ("text-generation", "automatic-speech-recognition")
+"""Of which there are words of their own here."""
 _REASONS: Final = {"stop": "eos_token", "length": "length"}
 _DEFAULT_TOKENS: Final = 100  # as text-generation-inference's
 
@@ -94,7 +96,7 @@ def _decode(body: memoryview, struct: type[Any]) -> Any:
 
 
 def _sampling(given: _TextParameters, abilities: Abilities) -> Sampling:
-    most = given.max_new_tokens or _DEFAULT_TOKENS
+    most = given.max_new_tokens or min(_DEFAULT_TOKENS, abilities.context or _DEFAULT_TOKENS)
     if most > abilities.context > 0:
         raise InvalidInput(
             "max_new_tokens is more than the model's context", came=most, allowed=abilities.context

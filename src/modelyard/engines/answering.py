@@ -23,8 +23,10 @@ TEXT: Final = "text"
 class Asking(Protocol):
     """A `tasks.Prepared` of models that generate."""
 
-    def requests(self, arrays: Mapping[str, Array], parameters: Mapping[str, Any]) -> Sequence[TextRequest]:
-        """What the generator is asked, one a row. Raises InvalidInput (UnknownName) on parameters that there are
+    def requests(
+        self, arrays: Mapping[str, Array], parameters: Mapping[str, Any], cut: bool = False
+    ) -> Sequence[TextRequest]:
+        """What the generator is asked, one a row. `cut`: what is too long for it is cut. Raises InvalidInput (UnknownName) on parameters that there are
         none of."""
 
 
@@ -42,7 +44,7 @@ class Answering:
             generator: Any = self.generator
             nats, tokens = generator.likelihood([text.decode() for text in inputs[TEXT].tolist()])
             return {"loss": nats, "tokens": tokens}
-        answers = asyncio.run(self._answers(self._prepared.requests(inputs, {})))
+        answers = asyncio.run(self._answers(self._prepared.requests(inputs, {}, cut=True)))
         out = np.empty(len(answers), object)
         out[:] = answers
         return {self._output: out}

@@ -21,6 +21,8 @@ NETS: Final[dict[str, str]] = {
     "efficientnet_lite": "modelyard.nets.efficientnet_lite",
     "vae": "modelyard.nets.vae",
     "gan": "modelyard.nets.gan",
+    "seq2seq_transformer": "modelyard.nets.seq2seq_transformer",
+    "seq2seq_rnn": "modelyard.nets.seq2seq_rnn",
     "crnn": "modelyard.nets.crnn",
     "gpt": "modelyard.nets.gpt",
     "yolo": "modelyard.nets.yolo",

@@ -24,6 +24,8 @@ TASKS: Final[dict[str, str]] = {
     "text-to-image": "modelyard.tasks.text_to_image",
     "unconditional-image-generation": "modelyard.tasks.unconditional_image_generation",
     "time-series-forecasting": "modelyard.tasks.time_series_forecasting",
+    "time-series-forecasting": "modelyard.tasks.time_series_forecasting",
+    "translation": "modelyard.tasks.translation",
 }
 """Task name -> the module that has it as TASK."""
 

@@ -96,7 +96,9 @@ class PlainTexts:
             raise InvalidInput("one input is needed", came=sorted(arrays), allowed=[texts.COLUMN, PROMPT])
         return {name: texts.encoded(arrays[name])}
 
-    def requests(self, arrays: Mapping[str, Array], parameters: Mapping[str, Any]) -> list[TextRequest]:
+    def requests(
+        self, arrays: Mapping[str, Array], parameters: Mapping[str, Any], cut: bool = False
+    ) -> list[TextRequest]:
         """Samples that a report shows, each of a seed of its own."""
         return [
             TextRequest(

@@ -120,7 +120,7 @@ def sampling(
 
 def check_takes_text(model: Served, abilities: Abilities) -> None:
     """Raises NotFound."""
-    if abilities.takes != "text":
+    if abilities.takes != "text" or model.task.name != "text-generation":
         raise NotFound(f"model {model.name!r} does not generate text; its task is {model.task.name}")
 
 

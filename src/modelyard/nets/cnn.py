@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 
-from modelyard.nets.contract import IMAGES, Net, Shape
+from modelyard.nets.contract import IMAGES, SOUNDS, Net, Shape
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,16 +23,17 @@ class Cnn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def build(config: Cnn, shape: Shape) -> "nn.Module":
-    """Sides are halved twice (rounded up, so that any image will do). Raises MissingExtra without torch."""
-    from modelyard.nets.layers import NormalizedPixels, nn
+    """Sides are halved twice (rounded up, so that any image or spectrogram will do). Raises MissingExtra without
+    torch."""
+    from modelyard.nets.layers import NormalizedPixels, NormalizedSpectrogram, nn
 
-    _, height, width, channels = shape.input.shape
+    _, height, width, channels = (*shape.input.shape, 1)[:4]
     first, second, third = config.channels
     height, width = -(-height // 4), -(-width // 4)
     step = (-(-height // _LARGEST_SIDE), -(-width // _LARGEST_SIDE))
     flat = third * -(-height // step[0]) * -(-width // step[1])
     layers: list[nn.Module] = [
-        NormalizedPixels(shape),
+        NormalizedPixels(shape) if shape.is_image else NormalizedSpectrogram(shape),
         *(nn.Conv2d(channels, first, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True)),
         *(nn.Conv2d(first, second, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True)),
         *(nn.Conv2d(second, third, 3, padding=1), nn.ReLU()),
@@ -46,7 +47,7 @@ def build(config: Cnn, shape: Shape) -> "nn.Module":
 NET: Final = Net(
     name="cnn",
     framework="pytorch",
-    tasks=(IMAGES,),
+    tasks=(IMAGES, SOUNDS),
     config=Cnn,
     build=build,
     source="LeCun, Bottou, Bengio and Haffner 1998, Gradient-based learning applied to document recognition",

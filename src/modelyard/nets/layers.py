@@ -11,7 +11,7 @@ except ImportError as error:
     raise MissingExtra("torch", "torch") from error
 
 
-__all__ = ["NormalizedPixels", "Tensor", "nn", "torch"]
+__all__ = ["NormalizedPixels", "NormalizedSpectrogram", "Tensor", "nn", "torch"]
 
 
 class NormalizedPixels(nn.Module):
@@ -30,3 +30,15 @@ class NormalizedPixels(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         return (image.permute(0, 3, 1, 2).to(torch.float32) - self.mean) * self.scale
+
+
+class NormalizedSpectrogram(nn.Module):
+    """float32 [rows, frames, bands] to [rows, 1, frames, bands], mean 0 and deviation 1 over the training split."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.mean = float(shape.preprocessing["mean"])
+        self.scale = 1 / float(shape.preprocessing["std"])
+
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        return ((spectrogram - self.mean) * self.scale).unsqueeze(1)

@@ -12,6 +12,7 @@ from modelyard.tasks.contract import Columns, Prepared, Task
 __all__ = ["TASKS", "Columns", "Prepared", "Task", "load"]
 
 TASKS: Final[dict[str, str]] = {
+    "audio-classification": "modelyard.tasks.audio_classification",
     "automatic-speech-recognition": "modelyard.tasks.automatic_speech_recognition",
     "feature-extraction": "modelyard.tasks.feature_extraction",
     "image-classification": "modelyard.tasks.image_classification",

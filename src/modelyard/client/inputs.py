@@ -14,16 +14,18 @@ from modelyard.errors import InvalidInput
 
 _JSON = {"Content-Type": "application/json"}
 _IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
+_SOUNDS = (".wav", ".mp3", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".webm")
 _BYTES = {"Content-Type": "application/octet-stream"}
 
 
 def request_for(name: str, value: Any, parameters: Mapping[str, Any] | None = None) -> Request:
-    """`value`: bytes or the path of an image; a dict of columns or of one row; a list of rows or of images.
+    """`value`: bytes or the path of an image or a sound; a dict of columns or of one row; a list of rows or of
+    images.
 
     Raises InvalidInput for what is none of these.
     """
     path = f"/models/{quote(name, safe='@:')}"
-    value = _path_of_image(value)
+    value = _path_of_file(value)
     if isinstance(value, bytes | bytearray | os.PathLike) and not parameters:
         data = _image(value)
         return Request(method="POST", path=path, content=lambda: data, headers=_BYTES)
@@ -37,9 +39,10 @@ def request_for(name: str, value: Any, parameters: Mapping[str, Any] | None = No
     return Request(method="POST", path=path, content=lambda: encoded, headers=_JSON)
 
 
-def _path_of_image(value: Any) -> Any:
-    """Text that names an image that is there means that file; other text is what a task of texts is asked."""
-    if isinstance(value, str) and value.lower().endswith(_IMAGES) and Path(value).is_file():
+def _path_of_file(value: Any) -> Any:
+    """Text that names an image or a sound that is there means that file; other text is what a task of texts is
+    asked."""
+    if isinstance(value, str) and value.lower().endswith((*_IMAGES, *_SOUNDS)) and Path(value).is_file():
         return Path(value)
     return value
 
@@ -55,7 +58,9 @@ def _inputs(value: Any) -> Any:
         return {"data": _columns(value)}
     if isinstance(value, Sequence) and value:
         return _many(value)
-    raise InvalidInput("this is no input", came=type(value).__name__, allowed="bytes, a path, a text, a dict, a list")
+    raise InvalidInput(
+        "this is no input", came=type(value).__name__, allowed="bytes, a path, a text, a dict, a list"
+    )
 
 
 def _many(rows: Sequence[Any]) -> Any:

@@ -1,18 +1,21 @@
-"""`POST /v1/audio/transcriptions` and `/translations`: speech into text, in every form of answer."""
+"""`POST /v1/audio/transcriptions` and `/translations`: speech into text, in every form of answer by engines that
+stream, and as text alone by models that answer in batches."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 import msgspec
 
-from modelyard.dialects.contract import Address, Request, Response, Served
+from modelyard.dialects.contract import Address, Array, Call, Request, Response, Served, rows_of
 from modelyard.dialects.openai import sse
 from modelyard.dialects.openai.multipart import Form, read_form
 from modelyard.dialects.openai.shape import failure_event
-from modelyard.errors import InvalidInput, ModelyardError
+from modelyard.errors import InvalidInput, ModelyardError, NotFound
 from modelyard.types.generation import Abilities, AudioRequest, Delta, Segment, Usage
 
+TASK: Final = "automatic-speech-recognition"
 TRANSLATIONS: Final = 5
+_BATCHED: Final = ("json", "text")  # forms without times, of which a batch has none
 _FORMS: Final = ("json", "text", "srt", "vtt", "verbose_json")
 _GRANULARITIES: Final = ("segment", "word")
 _LONGEST_PROMPT: Final = 4096
@@ -25,6 +28,29 @@ def address(body: bytes, content_type: bytes) -> Address:
     return Address(
         model=form.text("model"), stream=form.flag("stream"), exact=form.number("temperature", 0.0) == 0
     )
+
+
+def parse(request: Request, model: Served) -> Call:
+    """Of a model that answers in batches: it has no languages, prompts, temperatures or times to choose."""
+    if model.task.name != TASK:
+        raise NotFound(f"model {model.name!r} writes no speech down; its task is {model.task.name}")
+    if request.operation == TRANSLATIONS:
+        raise InvalidInput(f"model {model.name!r} does not translate", allowed="/v1/audio/transcriptions")
+    form = read_form(bytes(request.body), request.headers.get("content-type", "").encode("latin-1"))
+    wanted = form.text("response_format", "json")
+    if wanted not in _BATCHED:
+        raise InvalidInput(f"response_format of model {model.name!r}", came=wanted[:50], allowed=_BATCHED)
+    if form.flag("stream"):
+        raise InvalidInput(f"model {model.name!r} answers as a whole", came="stream", allowed="stream: false")
+    arrays = model.prepared.decode(model.task.sample(form.file("file")))
+    return Call(arrays, rows_of(arrays), wanted)
+
+
+def render(call: Call, outputs: Mapping[str, Array], model: Served) -> Response:
+    (answer,) = model.task.encode(outputs, model.labels, {})
+    if call.reply == "text":
+        return Response(200, (answer["text"] + "\n").encode(), _TYPES["text"])
+    return Response(200, msgspec.json.encode({"text": answer["text"]}))
 
 
 def converse(request: Request, model: Served, abilities: Abilities) -> "Transcription":

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -37,6 +37,13 @@ OPERATIONS: Final = {
 """Number in frames -> the module that has `address`, and `converse` (generation) or `parse` and `render`
 (batches)."""
 TRANSLATIONS: Final = 5
+
+
+class _Reply(NamedTuple):
+    """The module that a call was parsed by, and what it keeps for the answer."""
+
+    module: Any
+    own: Any
 
 
 class OpenAI:
@@ -78,7 +85,7 @@ class OpenAI:
         if not hasattr(module, "parse"):
             raise NotFound(f"model {model.name!r} does not generate text; its task is {model.task.name}")
         call: Call = module.parse(request, model)
-        return call
+        return Call(call.arrays, call.rows, _Reply(module=module, own=call.reply))
 
     def converse(self, request: Request, model: Served) -> Conversation:
         module = _module(request.operation)
@@ -88,8 +95,8 @@ class OpenAI:
         return conversation
 
     def render(self, call: Call, outputs: Mapping[str, Array], model: Served) -> Response:
-        module = _module(3)
-        response: Response = module.render(call, outputs, model)
+        reply: _Reply = call.reply
+        response: Response = reply.module.render(Call(call.arrays, call.rows, reply.own), outputs, model)
         return response
 
     def error(self, status: int, code: str, message: str, request_id: str) -> Response:

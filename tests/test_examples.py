@@ -52,6 +52,19 @@ def test_the_page_of_fine_tuning_names_every_key() -> None:
     assert {key for key in keys if f"`{key}`" not in page} == set()
 
 
+def test_the_page_of_training_names_every_key() -> None:
+    import msgspec
+
+    from modelyard.training import augment, early_stop, pruning, recipe, schedules
+
+    page = (ROOT / "docs" / "training.md").read_text()
+    structs: list[type[msgspec.Struct]] = [recipe.GradientTraining, early_stop.EarlyStopping, pruning.Pruning]
+    structs += [schedules.Constant, schedules.Step, schedules.Cosine, schedules.Plateau, *augment.KINDS]
+    keys = {field.name for struct in structs for field in msgspec.structs.fields(struct)}
+    names = {struct.__struct_config__.tag for struct in structs} - {None}
+    assert {key for key in keys | names if f"`{key}`" not in page} == set()
+
+
 def test_there_is_one_for_each_task() -> None:
     from modelyard import tasks
 
@@ -63,11 +76,10 @@ def test_the_page_of_recipes_names_every_key() -> None:
     import msgspec
 
     from modelyard import nets, tasks
-    from modelyard.training import early_stop, recipe, schedules
+    from modelyard.training import recipe
 
-    page = (Path(__file__).parent.parent / "docs" / "recipes.md").read_text()
-    schedule = (schedules.Step, schedules.Cosine, schedules.Plateau)
-    structs = [recipe.Recipe, recipe.GradientTraining, recipe.Evaluation, early_stop.EarlyStopping, *schedule]
+    page = (ROOT / "docs" / "recipes.md").read_text()
+    structs: list[type[msgspec.Struct]] = [recipe.Recipe, recipe.Evaluation]
     trained = [name for name in tasks.TASKS if tasks.load(name).default_net]
     structs += [tasks.load(name).options for name in trained]
     structs += [nets.load(name).config for name in nets.NETS]

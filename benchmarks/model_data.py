@@ -38,6 +38,12 @@ class Source:
 SOURCES: Final[dict[str, Source]] = {
     "digits": Source(options={"builtin": "digits"}),
     "fashion-mnist": Source(options={"builtin": "fashion-mnist"}),
+    "movielens": Source(
+        wheels=("recbole==1.2.1",), script=("movielens.py", "{packages}", "{out}"), files=("last/*.csv",)
+    ),
+    "movielens-ratings": Source(
+        wheels=("recbole==1.2.1",), script=("movielens.py", "{packages}", "{out}"), files=("random/*.csv",)
+    ),
     "sunspots": Source(
         wheels=("statsmodels",),
         script=("series.py", "{packages}", "sunspots", "{out}/sunspots.csv"),

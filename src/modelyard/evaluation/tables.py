@@ -13,6 +13,8 @@ from modelyard.evaluation.mistakes import Mistake
 from modelyard.types.report import Report
 
 _TITLES: Final = {
+    "mrr": "Mean reciprocal rank",
+    "ndcg@10": "NDCG@10",
     "roc_auc": "ROC AUC",
     "rmse": "RMSE",
     "mse": "MSE",

@@ -17,6 +17,8 @@ TASKS: Final[dict[str, str]] = {
     "feature-extraction": "modelyard.tasks.feature_extraction",
     "image-classification": "modelyard.tasks.image_classification",
     "object-detection": "modelyard.tasks.object_detection",
+    "rating-prediction": "modelyard.tasks.rating_prediction",
+    "recommendation": "modelyard.tasks.recommendation",
     "tabular-classification": "modelyard.tasks.tabular_classification",
     "tabular-regression": "modelyard.tasks.tabular_regression",
     "tensors": "modelyard.tasks.tensors",

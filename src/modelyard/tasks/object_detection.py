@@ -254,6 +254,7 @@ class ObjectDetection(BaseTask):
             "epochs": 30,
             "weight_decay": 0.05,
             "clip_norm": 10.0,
+            "augmentation": {"flip": 0.5, "crop": 8},
         }
         return {"preprocessing": {}, "training": training, "evaluation": {"bootstrap": 200}}
 

@@ -79,7 +79,7 @@ def test_hugging_faces_client_and_ours(tiny: Stocked, client: Any) -> None:
     detailed = asked.text_generation("my mother", max_new_tokens=6, details=True, stream=True)
     assert "".join(part.token.text for part in detailed) == text
     assert tiny.client.predict("tiny", "my mother")[0]["generated_text"].startswith(text)
-    assert "generated_text" in tiny.yard("predict", "tiny", "my mother")
+    assert "generated_text" in tiny.yard("predict", "tiny", "--text", "my mother")
 
 
 def test_bad_requests_are_told_why(client: Any) -> None:
@@ -130,7 +130,7 @@ def test_a_translator_answers_a_stock_client(stocked: Stocked, tmp_path: Path) -
     both = stocked.client.predict("translator", ["the girl sees a letter.", "my mother opens the door."])
     assert [list(answer) for answer in both] == [["translation_text"]] * 2
     assert both[0]["translation_text"] == text
-    assert text in stocked.yard("predict", "translator", "the girl sees a letter.")
+    assert text in stocked.yard("predict", "translator", "--text", "the girl sees a letter.")
     for bad, why in (
         ({"text": " "}, "is empty"),
         ({"text": "the girl " * 50}, "is too long"),

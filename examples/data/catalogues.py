@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 EVERY = 20
+MISSING = ("null", "NULL", "N/A", "n/a", "nan", "NaN")  # what data sets read as a missing value
 LETTERS = 400  # of a message at most
 
 
@@ -31,7 +32,9 @@ def messages(folder: Path, language: str) -> dict[str, str]:
     for path in sorted(folder.rglob(f"{language}/LC_MESSAGES/*.mo")):
         for entry in polib.mofile(str(path)):
             english, other = plain(entry.msgid.split("\x04")[-1]), plain(entry.msgstr)
-            if re.search(r"[a-z]{2}", english) and other and len(english) <= LETTERS and english != other:
+            if {english, other} & {"", *MISSING} or english == other or len(english) > LETTERS:
+                continue
+            if re.search(r"[a-z]{2}", english):
                 found.setdefault(english, other)
     return found
 

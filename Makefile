@@ -25,6 +25,7 @@ $(VENV)/run: $(VENV)/made pyproject.toml constraints.txt
 # What checks and tests need besides.
 $(VENV)/dev: $(VENV)/run
 	@$(PIP) -e '.[demo,dev]'
+	@$(PIP) --no-deps recbole==1.2.1 # for MovieLens 100k alone, which lies in it
 	@touch $@
 
 demo: $(VENV)/run ## real data to an answered request; DATA=fashion-mnist for 70,000 images

@@ -38,6 +38,7 @@ class Source:
 SOURCES: Final[dict[str, Source]] = {
     "digits": Source(options={"builtin": "digits"}),
     "fashion-mnist": Source(options={"builtin": "fashion-mnist"}),
+    "scenes": Source(script=("scenes.py", "{out}/scenes"), files=("scenes",)),
     "movielens": Source(
         wheels=("recbole==1.2.1",), script=("movielens.py", "{packages}", "{out}"), files=("last/*.csv",)
     ),

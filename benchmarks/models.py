@@ -60,6 +60,17 @@ class Goal:
 
 GOALS: Final[tuple[Goal, ...]] = (
     Goal(name="digits, cnn", recipe="digits-cnn", data="digits", metric="accuracy", least=0.975),
+    *(
+        Goal(
+            name=f"scenes, {net}",
+            recipe=f"scenes-{net}",
+            data="scenes",
+            metric="map_50",
+            least=0.8,
+            shown=("map", "map_75"),
+        )
+        for net in ("yolo", "ssd")
+    ),
     Goal(
         name="ratings of films, factors",
         recipe="movielens-factors",

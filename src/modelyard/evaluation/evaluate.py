@@ -103,7 +103,7 @@ def _answers(
             arrays = {"image": to_pixels(outputs["image"])}
             outputs = judge.compared(arrays["image"], model.prepared.pixels(columns))
         found.append(outputs)
-        if task.target_kind == "class":
+        if task.target_kind == "class" and "probabilities" in outputs:
             keeper.add(arrays, found[-1]["probabilities"], targets[-1])
         done += len(targets[-1])
         reporter.progress(done, rows, "evaluating")
@@ -113,8 +113,8 @@ def _answers(
     return outputs, np.concatenate(targets), keeper.mistakes
 
 
-def _wanted(features: list[str], target: str) -> list[str]:
-    return list(dict.fromkeys([*features, target]))
+def _wanted(features: list[str], target: samples.Target) -> list[str]:
+    return list(dict.fromkeys([*features, *(target if isinstance(target, tuple) else (target,))]))
 
 
 def _baseline(model: Model, dataset: Dataset, split: str) -> dict[str, float]:
@@ -129,18 +129,19 @@ def _baseline(model: Model, dataset: Dataset, split: str) -> dict[str, float]:
 def _exhibits(model: Model, dataset: Dataset, split: str) -> tuple[Exhibit, ...]:
     task, manifest, target = model.task, model.manifest, _target(model, dataset)
     columns, values = samples.few(task, dataset, split, manifest.preprocessing, target, EXHIBITED)
-    return tuple(
-        task.exhibits(model.predict, model.prepared, {**columns, target: values}, manifest.labels)
-    )
+    shown = {**columns, **(values if isinstance(target, tuple) else {target: values})}
+    return tuple(task.exhibits(model.predict, model.prepared, shown, manifest.labels))
 
 
-def _target(model: Model, dataset: Dataset) -> str:
+def _target(model: Model, dataset: Dataset) -> samples.Target:
     """Where a task has no target, a model is compared with its own input."""
     names = [column.name for column in dataset.manifest.schema.columns]
-    target = str(model.manifest.preprocessing.get("target") or dataset.manifest.schema.label or "")
+    given = model.manifest.preprocessing.get("target") or dataset.manifest.schema.label or ""
+    target: samples.Target = tuple(given) if isinstance(given, list) else str(given)
     if not target and model.task.target_kind == "none":
         target = model.task.features(model.manifest.preprocessing)[0]
-    for name in (*model.task.features(model.manifest.preprocessing), target):
+    targets = target if isinstance(target, tuple) else (target,)
+    for name in (*model.task.features(model.manifest.preprocessing), *targets):
         if name not in names:
             raise InvalidInput("the data set lacks a column that the model needs", came=names, allowed=name)
     return target

@@ -39,6 +39,7 @@ NETS: Final[dict[str, str]] = {
     "item_knn": "modelyard.nets.item_knn",
     "user_knn": "modelyard.nets.user_knn",
     "popularity": "modelyard.nets.popularity",
+    "histogram_gradient_boosting": "modelyard.nets.histogram_gradient_boosting",
     "k_nearest_neighbors": "modelyard.nets.k_nearest_neighbors",
     "naive_bayes": "modelyard.nets.naive_bayes",
     "seasonal_naive": "modelyard.nets.seasonal_naive",

@@ -12,7 +12,7 @@ from modelyard.tasks.contract import Array, TargetKind
 from modelyard.tasks.table_task import TableTask
 from modelyard.types.dataset import Schema
 from modelyard.types.report import Metrics
-from modelyard.types.tensor import Signature, TensorSpec
+from modelyard.types.tensor import TensorSpec
 
 
 class TabularClassification(TableTask):
@@ -29,33 +29,23 @@ class TabularClassification(TableTask):
         check_class_target(schema, target, self.name)
         return names
 
-    def signature(self, preprocessing: Mapping[str, Any], labels: Sequence[str]) -> Signature:
-        return Signature(inputs=tables.input_specs(preprocessing), outputs=(_probabilities(labels),))
+    def output(self, labels: Sequence[str]) -> TensorSpec:
+        return TensorSpec(name="probabilities", datatype="FP32", shape=(-1, len(labels)))
 
-    def tensors(self, preprocessing: Mapping[str, Any], labels: Sequence[str]) -> Signature:
-        return Signature(inputs=(tables.feature_spec(preprocessing),), outputs=(_probabilities(labels),))
-
-    def encode(
+    def answers(
         self, outputs: Mapping[str, Array], labels: Sequence[str], parameters: Mapping[str, Any]
     ) -> list[Any]:
         """[{"label", "score"}] a row by falling score, all classes unless `top_k` says otherwise."""
         return class_answers(outputs, labels, parameters, top_k=None)
 
-    def targets(self, column: Any, labels: Sequence[str]) -> npt.NDArray[np.int64]:
+    def compared(self, column: Any, labels: Sequence[str]) -> npt.NDArray[np.int64]:
         return class_targets(column, labels)
 
-    def metrics(self, outputs: Mapping[str, Array], targets: Array, labels: Sequence[str]) -> Metrics:
+    def figures(self, outputs: Mapping[str, Array], targets: Array, labels: Sequence[str]) -> Metrics:
         return metrics.classification(outputs["probabilities"], targets, labels)
 
-    def main(self, outputs: Mapping[str, Array], targets: Array) -> float:
+    def figure(self, outputs: Mapping[str, Array], targets: Array) -> float:
         return metrics.accuracy(outputs["probabilities"], targets)
-
-    def default_recipe(self, net: str) -> dict[str, Any]:
-        return {"preprocessing": {}, "training": tables.net_training(net), "evaluation": {}}
-
-
-def _probabilities(labels: Sequence[str]) -> TensorSpec:
-    return TensorSpec(name="probabilities", datatype="FP32", shape=(-1, len(labels)))
 
 
 TASK = TabularClassification()

@@ -14,7 +14,7 @@ from modelyard.tasks.options import resolve
 from modelyard.tasks.table_task import TableTask
 from modelyard.types.dataset import Schema
 from modelyard.types.report import Metrics
-from modelyard.types.tensor import Signature, TensorSpec
+from modelyard.types.tensor import TensorSpec
 
 _PREDICTION: Final = TensorSpec(name="prediction", datatype="FP32", shape=(-1,))
 
@@ -39,31 +39,25 @@ class TabularRegression(TableTask):
             )
         return names
 
-    def signature(self, preprocessing: Mapping[str, Any], labels: Sequence[str]) -> Signature:
-        return Signature(inputs=tables.input_specs(preprocessing), outputs=(_PREDICTION,))
+    def output(self, labels: Sequence[str]) -> TensorSpec:
+        return _PREDICTION
 
-    def tensors(self, preprocessing: Mapping[str, Any], labels: Sequence[str]) -> Signature:
-        return Signature(inputs=(tables.feature_spec(preprocessing),), outputs=(_PREDICTION,))
-
-    def encode(
+    def answers(
         self, outputs: Mapping[str, Array], labels: Sequence[str], parameters: Mapping[str, Any]
     ) -> list[Any]:
         """One float a row, in the target's unit."""
         resolve(NoParameters, parameters, "parameters")
-        answers: list[float] = finite(outputs["prediction"]).tolist()
-        return answers
+        found: list[float] = finite(outputs["prediction"]).tolist()
+        return found
 
-    def targets(self, column: Any, labels: Sequence[str]) -> npt.NDArray[np.float64]:
+    def compared(self, column: Any, labels: Sequence[str]) -> npt.NDArray[np.float64]:
         return number_targets(column)
 
-    def metrics(self, outputs: Mapping[str, Array], targets: Array, labels: Sequence[str]) -> Metrics:
+    def figures(self, outputs: Mapping[str, Array], targets: Array, labels: Sequence[str]) -> Metrics:
         return metrics.regression(outputs["prediction"], targets)
 
-    def main(self, outputs: Mapping[str, Array], targets: Array) -> float:
+    def figure(self, outputs: Mapping[str, Array], targets: Array) -> float:
         return metrics.rmse(outputs["prediction"], targets)
-
-    def default_recipe(self, net: str) -> dict[str, Any]:
-        return {"preprocessing": {}, "training": tables.net_training(net), "evaluation": {}}
 
 
 TASK = TabularRegression()

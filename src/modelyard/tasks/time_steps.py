@@ -72,7 +72,7 @@ class Steps(msgspec.Struct, frozen=True, kw_only=True):
     def said(self, time: float) -> str:
         """A time as people write it."""
         if self.unit in ("seconds", "months"):
-            return iso(float(time))
+            return iso(float(time)).removesuffix("T00:00:00Z")
         return f"{time:g}"
 
     def _along(self, times: Floats) -> Floats:

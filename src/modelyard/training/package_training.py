@@ -23,7 +23,8 @@ from modelyard.packages import golden
 from modelyard.tasks import Task
 from modelyard.tasks.contract import Examples, Spanning, joined
 from modelyard.tasks.options import resolve
-from modelyard.training import augment
+from modelyard.tasks.several import labelled as named_labels
+from modelyard.training import augment, several
 from modelyard.training.diagnosis import (
     Evidence,
     Skill,
@@ -92,8 +93,7 @@ def train(
     if task.judged:
         data.preprocessing["judge"] = train_judge(job, len(data.labels), out)
         job = dataclasses.replace(job, judge=engines.open_judge(out, data.preprocessing))
-    framework: Framework = importlib.import_module(FRAMEWORKS[job.net.framework])
-    fitted = framework.fit(job)
+    fitted = _fitted(job)
     reporter.check()
     reporter.progress(1, 1, "exporting")
     rows = job.validation if job.validation is not None and len(job.validation) >= golden.ROWS else job.train
@@ -111,6 +111,14 @@ def train(
     )
 
 
+def _fitted(job: Job) -> Fitted:
+    framework = FRAMEWORKS[job.net.framework]
+    if "targets" in job.shape.preprocessing:
+        return several.fit(job, framework)
+    module: Framework = importlib.import_module(framework)
+    return module.fit(job)
+
+
 class _Data(msgspec.Struct, frozen=True, kw_only=True):
     """A data set as tensors, by the preprocessing fitted on its training split; `folder` is the package's."""
 
@@ -126,22 +134,22 @@ def _read(task: Task, recipe: Recipe, dataset: Dataset, folder: Path) -> _Data:
     schema = dataset.manifest.schema
     names, target = columns_of(recipe, schema)
     labels = _labels(task, dataset, names, target)
-    wanted = list(dict.fromkeys([*names, *([target] if target else [])]))
+    targets = target if isinstance(target, tuple) else (target,) if target else ()
+    wanted = list(dict.fromkeys([*names, *targets]))
     columns = dataset.columns("train", wanted)
     if not len(columns[wanted[0]]):
         raise InvalidInput("the training split has no rows", came=dataset.manifest.split_rows)
-    schema = msgspec.structs.replace(schema, label=target or None)
+    schema = msgspec.structs.replace(schema, label=target if target and isinstance(target, str) else None)
     folder.mkdir(parents=True, exist_ok=True)
     fitted_on = {name: columns[name] for name in (wanted if task.target_kind == "other" else names)}
     preprocessing = task.fit(fitted_on, schema, recipe.preprocessing, folder)
-    if target:
-        preprocessing |= {"target": target}
+    if isinstance(target, tuple):
+        scales = [_scale(task, columns[name], labels) for name in target]
+        preprocessing |= {"target": list(target), "targets": scales}
+    elif target:
+        preprocessing |= {"target": target} | _scale(task, columns[target], labels)
     if task.judged:
         preprocessing |= {"labels": list(labels)}
-    if task.target_kind == "number":
-        y = task.targets(columns[target], labels)
-        std = float(np.std(y))
-        preprocessing |= {"target_mean": float(np.mean(y)), "target_std": std if std > 0 else 1.0}
     del columns, fitted_on
     prepared = task.prepare(preprocessing, folder)
 
@@ -152,7 +160,7 @@ def _read(task: Task, recipe: Recipe, dataset: Dataset, folder: Path) -> _Data:
         part = dataset.columns(name, wanted)
         if not len(part[wanted[0]]):
             return None
-        values = part[target] if target else None
+        values = samples.values_of(part, target) if target else None
         return task.examples(prepared, {name: part[name] for name in names}, values, labels)
 
     train = split("train")
@@ -169,8 +177,11 @@ def _read(task: Task, recipe: Recipe, dataset: Dataset, folder: Path) -> _Data:
     )
 
 
-def _labels(task: Task, dataset: Dataset, names: Sequence[str], target: str) -> tuple[str, ...]:
+def _labels(task: Task, dataset: Dataset, names: Sequence[str], target: samples.Target) -> tuple[str, ...]:
     """Of a target of classes; also of one that is among the features, for a judge to be trained by."""
+    if isinstance(target, tuple):
+        own = {name: _labels(task, dataset, names, name) for name in target}
+        return tuple(label for name in target for label in named_labels(name, own[name]))
     if task.target_kind == "other":
         return tuple(task.class_names(dataset.columns(None, [target])[target]))
     if task.target_kind != "class" and not (task.judged and target in names):
@@ -180,8 +191,17 @@ def _labels(task: Task, dataset: Dataset, names: Sequence[str], target: str) -> 
     from modelyard.tasks.answers import label_name
 
     values = dataset.columns(None, [target])[target].tolist()
-    names = {name for value in values if (name := label_name(value)) is not None}
-    return tuple(sorted(names, key=_by_value))
+    found = {name for value in values if (name := label_name(value)) is not None}
+    return tuple(sorted(found, key=_by_value))
+
+
+def _scale(task: Task, column: Any, labels: Sequence[str]) -> dict[str, Any]:
+    """Of a target of numbers: its mean and deviation in training."""
+    if task.target_kind != "number":
+        return {}
+    y = task.targets(column, labels)
+    std = float(np.std(y))
+    return {"target_mean": float(np.mean(y)), "target_std": std if std > 0 else 1.0}
 
 
 def _by_value(name: str) -> tuple[float, str]:
@@ -280,6 +300,8 @@ def _golden_sets(examples: Examples) -> list[Examples]:
 
 
 def _verdict(fitted: Fitted, job: Job) -> FitVerdict:
+    if isinstance(fitted, several.FittedSeveral):
+        return several.verdict({name: _verdict(one, part) for name, (part, one) in fitted.each.items()})
     task, history = job.task, fitted.history
     if fitted.adversarial:
         if task.target_kind not in ("class", "number"):

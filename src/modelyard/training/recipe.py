@@ -9,6 +9,7 @@ import msgspec
 
 from modelyard import nets, tasks
 from modelyard.errors import InvalidInput, UnknownName
+from modelyard.tasks import several
 from modelyard.tasks.options import resolve
 from modelyard.training import augment
 from modelyard.training.class_weights import ClassWeights
@@ -92,14 +93,14 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
 
     name           the model that a new version is added to
     data           a data set, as "digits", "digits:3" or "digits:sha256-prefix"
-    target         the column to predict; None: the data set's label
+    target         the column to predict, or several; None: the data set's label
     preprocessing  the task's options, whole
     """
 
     task: str
     name: str
     data: str
-    target: str | None = None
+    target: str | tuple[str, ...] | None = None
     net: NetChoice
     preprocessing: dict[str, Any]
     training: GradientTraining | EstimatorTraining
@@ -155,7 +156,7 @@ def parse_recipe(source: str | Mapping[str, Any]) -> Recipe:
         task=task.name,
         name=given["name"],
         data=given["data"],
-        target=given.get("target"),
+        target=_target(given.get("target"), task),
         net=NetChoice(name=net.name, config=_whole(net.config, config, "recipe.net")),
         preprocessing=_whole(task.options, sections["preprocessing"], "recipe.preprocessing"),
         training=resolve(training, sections["training"], "recipe.training"),
@@ -163,13 +164,19 @@ def parse_recipe(source: str | Mapping[str, Any]) -> Recipe:
     )
 
 
-def columns_of(recipe: Recipe, schema: Schema) -> tuple[list[str], str]:
-    """Names of the feature columns and of the target that the recipe means in data of this schema; "" where a task
-    needs none and there is none.
+def columns_of(recipe: Recipe, schema: Schema) -> tuple[list[str], str | tuple[str, ...]]:
+    """Names of the feature columns and of the target, or targets, that the recipe means in data of this schema; ""
+    where a task needs none and there is none.
 
     Raises InvalidInput where there is no target or the columns do not fit the task.
     """
     task = tasks.load(recipe.task)
+    if isinstance(recipe.target, tuple):
+        every = [task.check(schema, name) for name in recipe.target]
+        names = [name for name in every[0] if name not in recipe.target]
+        if not names:
+            raise InvalidInput("no feature column is left besides the targets", came=list(recipe.target))
+        return names, recipe.target
     target = recipe.target or schema.label
     if task.target_kind == "none":
         return task.check(schema, target or ""), target or ""
@@ -188,7 +195,7 @@ def _check_sections(given: Mapping[str, Any]) -> None:
             raise InvalidInput(
                 f"recipe.{key} is missing", came=sorted(given), allowed=Recipe.__struct_fields__
             )
-    for key in (*_REQUIRED, "target"):
+    for key in _REQUIRED:
         if not isinstance(given.get(key), str | None):
             raise InvalidInput(f"recipe.{key} must be text", came=given[key])
     if not _NAME.fullmatch(given["name"]):
@@ -197,6 +204,20 @@ def _check_sections(given: Mapping[str, Any]) -> None:
         raise InvalidInput(
             "recipe.data is not a data set", came=given["data"], allowed="name, name:3, name@alias"
         )
+
+
+def _target(given: object, task: tasks.Task) -> str | tuple[str, ...] | None:
+    """A column's name, or several where the task takes them."""
+    if given is None or isinstance(given, str):
+        return given
+    if not isinstance(given, list | tuple) or not all(isinstance(name, str) for name in given):
+        raise InvalidInput("recipe.target must be text, or a list of it", came=given)
+    if len(given) == 1:
+        return str(given[0])
+    if not getattr(task, "takes_several_targets", False):
+        raise InvalidInput(f"{task.name} predicts one column", came=list(given), allowed="one recipe.target")
+    several.check(given)
+    return tuple(given)
 
 
 def _named(value: object, where: str) -> dict[str, Any]:

@@ -49,10 +49,23 @@ def _converted(estimator: Any, job: Job) -> Any:
         raise MissingExtra("skl2onnx", "sklearn") from error
     options = None if job.shape.classes is None else {id(estimator): {"zipmap": False}}
     kind = FloatTensorType([None, job.shape.width])
+    _round_thresholds(estimator)
     with warnings.catch_warnings():
         # skl2onnx reads attributes of SVC that scikit-learn 1.9 deprecates; calibration does not.
         warnings.filterwarnings("ignore", message="Attribute `prob[AB]_`", category=FutureWarning)
         return skl2onnx.to_onnx(estimator, initial_types=[("rows", kind)], options=options)
+
+
+def _round_thresholds(estimator: Any) -> None:
+    """A histogram's trees compare with thresholds in float64, the graph's with theirs rounded to float32, which may
+    be the next feature's value: rows then go the other way. Rounded down, float32 features compare alike with
+    both."""
+    for round_ in getattr(estimator, "_predictors", ()):
+        for predictor in round_:
+            exact = predictor.nodes["num_threshold"]
+            rounded = exact.astype(np.float32)
+            down = np.nextafter(rounded, np.float32(-np.inf))
+            predictor.nodes["num_threshold"] = np.where(rounded > exact, down, rounded).astype(np.float64)
 
 
 def _renamed(nodes: Any, old: str, new: str) -> list[Any]:

@@ -90,6 +90,20 @@ SOURCES: Final[dict[str, Source]] = {
 }
 
 
+SOURCES |= {  # made voices: these need Debian's espeak-ng installed
+    f"spoken-{kind}": Source(script=("voices.py", kind, f"{{out}}/spoken-{kind}"), files=(f"spoken-{kind}",))
+    for kind in ("digits", "numbers")
+} | {
+    f"real-{kind}": Source(
+        debs=("asterisk-core-sounds-en-wav", "pocketsphinx-testdata"),
+        script=("recordings.py", "{packages}", "{out}"),
+        files=(kind,),
+        options={"fractions": {"train": 1.0}, "stratify": False},
+    )
+    for kind in ("digits", "numbers", "phrases")
+}
+
+
 class Silent:
     """A Reporter that says nothing."""
 

@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("kind", choices=("digits", "numbers", "phrases"))
     parser.add_argument("out", type=Path)
     parser.add_argument("lines", type=Path, nargs="?", help="of phrases: the folder that austen.py wrote")
-    parser.add_argument("--count", type=int, default=4000, help="sounds in all")
+    parser.add_argument("--count", type=int, default=3000, help="sounds in all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()

@@ -145,16 +145,17 @@ class AudioClassification(BaseTask):
         self, predict: Predict, prepared: Any, columns: Columns, labels: Sequence[str]
     ) -> Sequence[Exhibit]:
         """Spectrograms as the net sees them, with what is said in them and what was answered."""
-        files = {prepared.column: list(columns[prepared.column])[:_SHOWN]}
         (target,) = (name for name in columns if name != prepared.column)
-        arrays = prepared.decode(files)
+        rows = len(columns[target])
+        picked = np.linspace(0, rows - 1, min(rows, _SHOWN)).astype(np.int64)  # rows often come class by class
+        arrays = prepared.decode({prepared.column: [columns[prepared.column][row] for row in picked]})
         seen, found = prepared.transform(arrays)[INPUT], predict(arrays)["probabilities"]
         pictures = tuple(
             Picture(
                 png=spectrograms.picture(one),
                 caption=f"{truth}: answered {labels[int(scores.argmax())]} ({float(scores.max()):.0%})",
             )
-            for one, truth, scores in zip(seen, columns[target], found, strict=False)
+            for one, truth, scores in zip(seen, [columns[target][row] for row in picked], found, strict=True)
         )
         note = "Time goes to the right, pitch upwards. The caption says what it is and what was answered."
         return (Exhibit(title="Sounds as the net sees them", note=note, pictures=pictures),)

@@ -24,6 +24,7 @@ TEXTS, VECTORS = "text-classification", "feature-extraction"
 SOUNDS, SPEECH = "audio-classification", "automatic-speech-recognition"
 LANGUAGE, TRANSLATED = "text-generation", "translation"
 GENERATED, PROMPTED = "unconditional-image-generation", "text-to-image"
+AUTOENCODED = "text-autoencoding"
 
 
 @dataclass(frozen=True, kw_only=True)

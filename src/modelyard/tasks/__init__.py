@@ -24,11 +24,11 @@ TASKS: Final[dict[str, str]] = {
     "tensors": "modelyard.tasks.tensors",
     "text-classification": "modelyard.tasks.text_classification",
     "text-generation": "modelyard.tasks.text_generation",
-    "text-to-image": "modelyard.tasks.text_to_image",
-    "unconditional-image-generation": "modelyard.tasks.unconditional_image_generation",
-    "time-series-forecasting": "modelyard.tasks.time_series_forecasting",
     "time-series-forecasting": "modelyard.tasks.time_series_forecasting",
     "translation": "modelyard.tasks.translation",
+    "text-autoencoding": "modelyard.tasks.text_autoencoding",
+    "text-to-image": "modelyard.tasks.text_to_image",
+    "unconditional-image-generation": "modelyard.tasks.unconditional_image_generation",
 }
 """Task name -> the module that has it as TASK."""
 

@@ -21,6 +21,7 @@ from model_data import ROOT, Silent, dataset
 
 from modelyard import engines, training
 from modelyard.evaluation import EvaluationOptions, evaluate
+from modelyard.types.report import Report
 
 RESULT: Final = machine.RESULTS / "models.json"
 PAGE: Final = Path(__file__).with_name("models.md")
@@ -33,7 +34,8 @@ class Goal:
     recipe  a file of examples/recipes, without its suffix
     data    of model_data.SOURCES
     change  over the recipe's own keys, as {"net": "lstm"}
-    metric  of the report; `least` or `most` is the bound, neither where it is only to be stated
+    metric  of the report, or of training's curves ("validation/kl": its end; "first validation/kl": its beginning);
+            `least` or `most` is the bound, neither where it is only to be stated
     shown   other metrics that stand beside it
     others  data sets all of whose rows are measured too, as recordings of other voices: the metric stands beside it
     """
@@ -79,6 +81,38 @@ GOALS: Final[tuple[Goal, ...]] = (
         for net in ("linear_forecast", "lstm_forecast")
     ),
     Goal(name="digits, cnn", recipe="digits-cnn", data="digits", metric="accuracy", least=0.975),
+    Goal(
+        name="digits from noise, vae",
+        recipe="digits-vae",
+        data="digits",
+        metric="frechet_distance",
+        shown=("first validation/frechet_distance", "validation/frechet_distance", "real_halves_distance"),
+    ),
+    *(
+        Goal(
+            name=f"fashion by name, {net}",
+            recipe=f"fashion-{net}",
+            data="fashion-mnist",
+            metric="recognised",
+            least=0.8,
+            shown=(
+                "judge_accuracy",
+                "first validation/frechet_distance",
+                "validation/frechet_distance",
+                "frechet_distance",
+                "real_halves_distance",
+            ),
+        )
+        for net in ("vae", "gan")
+    ),
+    Goal(
+        name="codes of tweets, text_vae",
+        recipe="tweets-vae",
+        data="tweets",
+        metric="validation/kl",
+        least=1.0,
+        shown=("validation/reconstruction", "words_kept", "words_kept_of_others"),
+    ),
     Goal(
         name="spoken digits, cnn",
         recipe="spoken-digits-cnn",
@@ -190,11 +224,12 @@ def measured(goal: Goal) -> dict[str, Any]:
         model = engines.open_model(folder / "package")
         options = EvaluationOptions(split=recipe.evaluation.split, model=recipe.name, dataset=goal.data)
         report = evaluate(model, data, options, Silent()).report
-        shown = {name: report.metrics.values[name] for name in goal.shown}
+        figures = _figures(report, trained.history)
+        shown = {name: figures[name] for name in goal.shown}
         for other in goal.others:
             found = evaluate(model, dataset(other), EvaluationOptions(split="train"), Silent()).report
             shown[f"{goal.metric} on {other}"] = found.metrics.values[goal.metric]
-    value = report.metrics.values[goal.metric]
+    value = figures[goal.metric]
     return {
         "recipe": goal.recipe,
         "net": recipe.net.name,
@@ -210,6 +245,12 @@ def measured(goal: Goal) -> dict[str, Any]:
         "seed": recipe.training.seed,
         "date": datetime.date.today().isoformat(),
     }
+
+
+def _figures(report: Report, history: dict[str, list[list[float]]]) -> dict[str, float]:
+    first = {f"first {name}": points[0][1] for name, points in history.items()}
+    last = {name: points[-1][1] for name, points in history.items()}
+    return first | last | report.metrics.values
 
 
 def _keep(name: str, row: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """The net `gpt` from a recipe to a package that is served, evaluated, and a base of a fine-tuning."""
 
 import asyncio
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from modelyard import engines, packages, training
 from modelyard.engines import replying
 from modelyard.engines.generation import GeneratorOptions
 from modelyard.engines.table import generator_format, open_generator
-from modelyard.errors import Corrupt, ParityMismatch
+from modelyard.errors import Corrupt, ModelyardError, ParityMismatch
 from modelyard.evaluation import EvaluationOptions, evaluate
 from modelyard.types.generation import Sampling, TextRequest
 
@@ -138,6 +139,18 @@ def test_a_graph_that_answers_otherwise_is_not_packaged(trained: Any, tmp_path: 
     graphs = open_graphs(folder / "decoder" / "decoder.json", 1)
     with torch.inference_mode(), pytest.raises(ParityMismatch, match="do not answer as the trained net"):
         decoder_export._compare(graphs, net, [prompt], [[7, 8]])
+
+
+@pytest.mark.slow
+def test_its_graphs_are_looked_at_when_another_platform_brings_it(trained: Any, tmp_path: Path) -> None:
+    from modelyard.runs.bundles import inspect_package
+
+    _, result, folder = trained
+    inspect_package(folder, result.manifest)
+    shutil.copytree(folder, tmp_path / "other")
+    (tmp_path / "other" / "decoder" / "step.onnx").write_bytes(b"no graph")
+    with pytest.raises(ModelyardError):
+        inspect_package(tmp_path / "other", result.manifest)
 
 
 @pytest.mark.slow

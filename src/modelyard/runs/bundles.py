@@ -18,6 +18,8 @@ _WHOLE = ("saved_model.pb", "config.json", "model.bin")
 """Entries that stand for the folder that they lie in."""
 _SETTINGS = ("vllm",)
 """Formats whose entry says how to start an engine: there is no model in it, and the engine checks its values."""
+_GRAPHS = ("onnx-decoder",)
+"""Formats whose entry names ONNX graphs beside it, and no files of other names."""
 _MANIFEST_BYTES = 32 << 20
 
 
@@ -50,7 +52,10 @@ def inspect_package(folder: Path, manifest: Manifest) -> None:
     """Inspect what an engine would open, and weights. Raises what the inspection does."""
     for format, entry in manifest.formats.items():
         path = folder / entry
-        if format not in _SETTINGS:
+        if format in _GRAPHS:
+            for graph in sorted(path.parent.glob("*.onnx")):
+                inspect_sandboxed(graph, graph.relative_to(folder).as_posix())
+        elif format not in _SETTINGS:
             inspect_sandboxed(path.parent if path.name in _WHOLE else path, entry)
     for name in manifest.files:
         if name.endswith(".safetensors") and name not in manifest.formats.values():

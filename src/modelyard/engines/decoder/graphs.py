@@ -53,9 +53,13 @@ def open_graphs(path: Path, threads: int) -> Graphs:
         file = msgspec.json.decode(path.read_bytes(), type=DecoderFile)
     except (OSError, msgspec.MsgspecError):
         raise InvalidInput(f"{path.name} does not describe a decoder") from None
-    for name in (file.step, file.encode, file.tokenizer.removeprefix("../")):
-        if name is not None and ("/" in name or "\\" in name or name in ("", "..")):
-            raise InvalidInput(f"{path.name} names a file outside its package", came=name)
+    for name, suffix in (
+        (file.step, ".onnx"),
+        (file.encode or ".onnx", ".onnx"),
+        (file.tokenizer.removeprefix("../"), ".json"),
+    ):
+        if "/" in name or "\\" in name or not name.endswith(suffix):
+            raise InvalidInput(f"{path.name} names a file that is none of its own", came=name)
     if not (file.context > 1 and file.chunk > 0 and file.vocabulary > 1):
         raise InvalidInput(f"{path.name} says sizes that cannot be")
     return Graphs(path.parent, file, threads)

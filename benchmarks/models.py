@@ -82,6 +82,11 @@ GOALS: Final[tuple[Goal, ...]] = (
     ),
     Goal(name="digits, cnn", recipe="digits-cnn", data="digits", metric="accuracy", least=0.975),
     Goal(
+        name="fashion, resnet", recipe="fashion-resnet", data="fashion-mnist", metric="accuracy", least=0.925
+    ),
+    Goal(name="fashion, vit", recipe="fashion-vit", data="fashion-mnist", metric="accuracy"),
+    Goal(name="digits, efficientnet", recipe="digits-efficientnet", data="digits", metric="accuracy"),
+    Goal(
         name="digits from noise, vae",
         recipe="digits-vae",
         data="digits",

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from modelyard.errors import InvalidInput
-from modelyard.training import optimizers
+from modelyard.training import optimizers, time_left
 from modelyard.training.checkpoints import Checkpoint, Checkpoints
 from modelyard.training.early_stop import StopState
 from modelyard.training.finetune_examples import Example
@@ -188,8 +188,8 @@ class TuneLoop:
         said += [
             f"{n} {p[-1][1]:.4g}" for n, p in self.state.history.items() if n.endswith(("loss", "plexity"))
         ]
-        if left >= 1:
-            said.append(f"{left:.0f} s left" if left < 90 else f"{left / 60:.0f} min left")
+        if text := time_left.said(left):
+            said.append(text)
         self.lesson.reporter.progress(self.state.step, self.steps, ", ".join(said))
 
     def _checkpoint(self) -> Checkpoint:

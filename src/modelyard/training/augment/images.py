@@ -61,13 +61,11 @@ class ImageAugmenter:
     def __init__(self, given: Images, job: "Job") -> None:
         self._given, self._classes = given, job.shape.classes
         self._labels = job.labels
-        (self._name,) = (spec.name for spec in job.shape.inputs)
-        pixels = job.train.inputs[self._name]
-        if pixels.dtype != np.uint8 or pixels.ndim != 4:
-            raise InvalidInput(
-                "augmentation of images needs images",
-                came=f"{self._name} {pixels.dtype} {list(pixels.shape[1:])}",
-            )
+        self._name = job.shape.input.name
+        pixels = job.train.inputs.get(self._name)
+        if pixels is None or pixels.dtype != np.uint8 or pixels.ndim != 4:
+            came = {name: f"{x.dtype} {list(x.shape[1:])}" for name, x in job.train.inputs.items()}
+            raise InvalidInput("augmentation of images needs images as the net's first input", came=came)
         _check_targets(given, job)
 
     def __call__(self, batch: Examples, random: np.random.Generator) -> Examples:

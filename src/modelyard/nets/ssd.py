@@ -33,10 +33,10 @@ class Ssd(msgspec.Struct, frozen=True, kw_only=True):
 
 def build(config: Ssd, shape: Shape) -> "nn.Module":
     """Any image of 1 pixel or more will do. Raises MissingExtra without torch."""
-    from modelyard.nets.layers import torch
+    from modelyard.nets.detection_layers import channels_last
     from modelyard.nets.ssd_module import SsdModule
 
-    return SsdModule(config, shape).to(memory_format=torch.channels_last)  # a sixth faster on CPUs
+    return channels_last(SsdModule(config, shape))
 
 
 NET: Final = Net(

@@ -22,11 +22,10 @@ class Yolo(msgspec.Struct, frozen=True, kw_only=True):
 
 def build(config: Yolo, shape: Shape) -> "nn.Module":
     """Any image of 1 pixel or more will do. Raises MissingExtra without torch."""
-    from modelyard.nets.layers import torch
+    from modelyard.nets.detection_layers import channels_last
     from modelyard.nets.yolo_module import YoloModule
 
-    module = YoloModule(config.width, config.blocks, config.neck, shape)
-    return module.to(memory_format=torch.channels_last)  # a sixth faster on CPUs
+    return channels_last(YoloModule(config.width, config.blocks, config.neck, shape))
 
 
 NET: Final = Net(

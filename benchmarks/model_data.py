@@ -45,6 +45,10 @@ SOURCES: Final[dict[str, Source]] = {
     "movielens-ratings": Source(
         wheels=("recbole==1.2.1",), script=("movielens.py", "{packages}", "{out}"), files=("random/*.csv",)
     ),
+    "movie-snippets": Source(
+        wheels=("vaderSentiment==0.5",), script=("movie_snippets.py", "{packages}/vaderSentiment-0.5", "{out}")
+    ),
+    "words": Source(debs=("wordnet-base", "r-cran-janeaustenr"), script=("words.py", "{packages}", "{out}")),
     "austen": Source(debs=("r-cran-janeaustenr",), script=("austen.py", "{packages}", "{out}")),
     "verses": Source(
         debs=("sword-text-web", "sword-text-sparv"), script=("verses.py", "{packages}", "{out}")
@@ -151,7 +155,7 @@ def _fetch(source: Source, folder: Path) -> None:
     for deb in source.debs:
         subprocess.run(["apt-get", "download", "-q", deb], check=True, cwd=folder)
     for path in sorted(folder.iterdir()):
-        if path.suffix == ".whl":
+        if path.suffix in (".whl", ".zip"):
             subprocess.run([sys.executable, "-m", "zipfile", "-e", str(path), str(folder)], check=True)
         elif path.name.endswith(".tar.gz"):
             subprocess.run([sys.executable, "-m", "tarfile", "-e", str(path), str(folder)], check=True)

@@ -110,6 +110,35 @@ GOALS: Final[tuple[Goal, ...]] = (
         )
         for net in ("vae", "gan")
     ),
+    *(
+        Goal(
+            name=f"{data}, {net}",
+            recipe=f"tweets-{recipe}",
+            data=data,
+            change={"net": net} if net == "tfidf_svm" else None,
+            metric="accuracy",
+            least=0.76 if data == "tweets" else None,
+        )
+        for data in ("tweets", "movie-snippets")
+        for net, recipe in (
+            ("tfidf_logistic_regression", "tfidf"),
+            ("tfidf_svm", "tfidf"),
+            ("embedding_bag", "embedding-bag"),
+            ("lstm", "lstm"),
+            ("transformer_encoder", "transformer"),
+        )
+    ),
+    *(
+        Goal(
+            name=f"nouns of WordNet, {net}",
+            recipe=f"words-{net}",
+            data="words",
+            metric="similarity_correlation",
+            least=0.05,  # three deviations of vectors without meaning
+            shown=("neighbours_alike", "neighbours_alike_by_chance"),
+        )
+        for net in ("word2vec", "glove")
+    ),
     Goal(
         name="codes of tweets, text_vae",
         recipe="tweets-vae",

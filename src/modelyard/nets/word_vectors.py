@@ -25,7 +25,8 @@ class WordVectors(nn.Module):
 
     def answer(self, input_ids: Tensor, attention_mask: Tensor) -> dict[str, Tensor]:
         signs = attention_mask * self.is_word(input_ids).to(attention_mask.dtype)
-        return {"embedding": mean_of(nn.functional.embedding(input_ids, self.vectors), signs)}
+        # By indexing: `functional.embedding` would give its node the name of the output.
+        return {"embedding": mean_of(self.vectors[input_ids], signs)}
 
 
 __all__ = ["WordVectors", "nn", "torch"]

@@ -154,7 +154,7 @@ def test_a_box_that_leaves_the_image_is_no_more() -> None:
 
 def test_tables_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        InvalidInput, match="needs images as the net's first input; came: .*features.*float32"
+        InvalidInput, match=r"needs images as the net's first input; came: .*features.*float32"
     ):
         augment.load(table_job(tmp_path, None, augmentation={"name": "images", "flip": 0.5}))
 

@@ -92,7 +92,7 @@ def test_the_report_says_the_figures(served: Stocked) -> None:
 
 
 def test_several_targets_over_http(served: Stocked) -> None:
-    row = dict(served.client.data.sample("wine").features)
+    row = {**served.client.data.sample("wine").features, "label": 0}  # which is a feature here
     (answer,) = served.client.predict("measures", row)
     assert 10 < answer["alcohol"] < 16
     assert 100 < answer["proline"] < 2000

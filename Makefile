@@ -65,6 +65,7 @@ bench-llm: $(VENV)/dev ## large models beside llama.cpp's own server
 figures: $(VENV)/dev ## all other figures under benchmarks/results
 	@$(BIN)/python benchmarks/accuracy.py
 	@$(BIN)/python benchmarks/models.py
+	@$(BIN)/python benchmarks/tabular.py
 	@$(BIN)/python benchmarks/training_speed.py
 	@$(BIN)/python benchmarks/ingest.py
 	@$(BIN)/python benchmarks/startup.py

@@ -19,6 +19,7 @@ its machine, date and seed. Timings vary from machine to machine: compare what s
 | serving beside its peers | `make bench` | wrk; the peers go into `.bench/` |
 | accuracy | `python benchmarks/accuracy.py` | Debian's dataset-fashion-mnist for that line |
 | every kind of model | `python benchmarks/models.py`, into [models.md](models.md) | apt and pip for the data |
+| our nets beside scikit-learn's on tables | `python benchmarks/tabular.py` | apt and pip for the data |
 | training speed | `python benchmarks/training_speed.py` | dataset-fashion-mnist |
 | adding 1 GB of Parquet | `python benchmarks/ingest.py` | 2 GB of disk |
 | start-up and size | `python benchmarks/startup.py` | |
@@ -76,6 +77,24 @@ def accuracy(result: dict[str, Any]) -> str:
         lines.append(
             f"| {row['data']} | {row['net']} | {row['metric']} | {row['value']:.4g} | {row['goal']} "
             f"| {_verdict(row['reached'])} |"
+        )
+    return "\n".join(lines)
+
+
+def tabular(result: dict[str, Any]) -> str:
+    lines = [
+        "## Tables",
+        "\nThe best of our nets, by its package, beside the best of scikit-learn's estimators with their defaults: the"
+        " same rows and features, the test split. Both are the best of about as many, so that what sets them apart by"
+        " less than the deviation of one figure (1/sqrt(rows) and less) is chance.\n",
+        "| data | test rows | figure | ours | | scikit-learn | | |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in result["results"]:
+        ours, theirs = row["ours"][row["best"]], row["theirs"][row["best_of_theirs"]]
+        lines.append(
+            f"| {row['data']} | {row['rows']['test']} | {row['metric']} | {ours[row['metric']]:.5g} | {row['best']} "
+            f"| {theirs[row['metric']]:.5g} | {row['best_of_theirs']} | {_verdict(row['reached'])} |"
         )
     return "\n".join(lines)
 
@@ -276,6 +295,7 @@ def finetuning(result: dict[str, Any]) -> str:
 SECTIONS = {
     "serving": serving,
     "accuracy": accuracy,
+    "tabular": tabular,
     "training_speed": training_speed,
     "ingest": ingest,
     "startup": startup,

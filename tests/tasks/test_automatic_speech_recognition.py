@@ -103,6 +103,12 @@ def test_what_the_engine_hears_becomes_text(fitted):
     assert prepared.complete({}, outputs)["text"].tolist() == [b"bad", b"b"]
     wide = TASK.prepare(fitted | {"beam": 8})
     assert wide.complete({}, outputs)["text"].tolist() == [b"bad", b"b"]
+    known = TASK.fit({"audio": [b""], "text": ["dad bad"]}, SCHEMA, {"words": "training", "beam": 8})
+    assert known["vocabulary"] == ["bad", "dad"]
+    word = TASK.prepare(fitted | {"beam": 8, "vocabulary": ["bat", "dab"]})
+    assert set(word.complete({}, outputs)["text"].tolist()) <= {b"bat", b"dab", b""}
+    with pytest.raises(InvalidInput, match="needs a beam"):
+        TASK.fit({"audio": [b""], "text": ["a"]}, SCHEMA, {"words": "training"})
     heard[0, 2, 1] = np.nan
     with pytest.raises(InvalidInput, match="no finite answer"):
         prepared.complete({}, outputs)

@@ -7,7 +7,7 @@ of letters at each step, in batches; their preprocessing has the key `symbols`.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 import numpy as np
@@ -28,6 +28,8 @@ OUTPUT: Final = "text"
 _TOGETHER: Final = 16  # sounds of one run
 _STRETCH: Final = 1.2  # the longest of them to the shortest
 _MOST_SYMBOLS: Final = 1000
+_MOST_WORDS: Final = 20_000
+_LEAST_BEAM: Final = 2  # that a search for words alone needs
 _PICTURES: Final = 8
 
 
@@ -37,11 +39,14 @@ class SpeechOptions(msgspec.Struct, frozen=True, kw_only=True):
     mels         bands of the spectrogram
     max_seconds  longer sounds are refused
     beam         beginnings that the search for the likeliest letters keeps; 1: the likeliest letter of each step
+    words        "any": whatever the letters make; "training": only words of the training transcripts are answered,
+                 which a beam of 8 or more looks for
     """
 
     mels: Annotated[int, msgspec.Meta(ge=8, le=128)] = 64
     max_seconds: Annotated[int, msgspec.Meta(ge=1, le=600)] = 30
     beam: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
+    words: Literal["any", "training"] = "any"
 
 
 class PreparedFiles:
@@ -73,6 +78,8 @@ class PreparedSpeech(PreparedFiles):
         self._mels = int(preprocessing["mels"])
         self._most = int(preprocessing["max_seconds"])
         self._beam = int(preprocessing["beam"])
+        known = preprocessing.get("vocabulary")
+        self._words = ctc.Words([self.spell(word) for word in known], self._numbers[" "]) if known else None
         self._heard: dict[bytes, Spectrogram] = {}
 
     def transform(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
@@ -104,7 +111,7 @@ class PreparedSpeech(PreparedFiles):
             used = found[: max(1, int(steps))]
             if not np.isfinite(used).all():
                 raise InvalidInput("the model has no finite answer to this sound")
-            numbers = ctc.greedy(used) if self._beam == 1 else ctc.beam(used, self._beam)
+            numbers = ctc.greedy(used) if self._beam == 1 else ctc.beam(used, self._beam, self._words)
             text = "".join(self.symbols[number] for number in numbers)
             texts[row] = " ".join(text.split()).encode()
         return {OUTPUT: texts}
@@ -143,16 +150,26 @@ class SpeechRecognition(BaseTask):
     def fit(
         self, columns: Columns, schema: Schema, options: Mapping[str, Any], folder: Path | None = None
     ) -> dict[str, Any]:
-        """The alphabet is that of the training transcripts."""
+        """The alphabet is that of the training transcripts, and so is the vocabulary where there is one."""
         given = resolve(SpeechOptions, options, "preprocessing")
         target = schema.label or ""
         (column,) = (name for name in columns if name != target)
-        letters = {letter for text in transcripts.checked(list(columns[target])) for letter in text} | {" "}
+        texts = transcripts.checked(list(columns[target])).tolist()
+        letters = {letter for text in texts for letter in text} | {" "}
         if len(letters) >= _MOST_SYMBOLS:
             raise InvalidInput(
                 "the transcripts have too many letters", came=len(letters), allowed=_MOST_SYMBOLS
             )
-        return {"column": column, "symbols": ["", *sorted(letters)], **msgspec.to_builtins(given)}
+        vocabulary = sorted(
+            {word for text in texts for word in text.split()} if given.words == "training" else ()
+        )
+        _check_vocabulary(vocabulary, given)
+        return {
+            "column": column,
+            "symbols": ["", *sorted(letters)],
+            "vocabulary": vocabulary,
+            **msgspec.to_builtins(given),
+        }
 
     def examples(self, prepared: Any, columns: Columns, target: Any, labels: Sequence[str]) -> Examples:
         """`spectrogram` and `frames` as `PreparedSpeech.transform` says; `symbols` int64 [rows, letters] of the
@@ -255,6 +272,17 @@ class SpeechRecognition(BaseTask):
             "clip_norm": 5.0,
         }
         return {"preprocessing": {}, "training": training, "evaluation": {}}
+
+
+def _check_vocabulary(words: list[str], given: SpeechOptions) -> None:
+    if len(words) > _MOST_WORDS:
+        raise InvalidInput("the transcripts have too many words", came=len(words), allowed=_MOST_WORDS)
+    if words and given.beam < _LEAST_BEAM:
+        raise InvalidInput(
+            "preprocessing.words: training needs a beam",
+            came=given.beam,
+            allowed=f"beam: {_LEAST_BEAM} or more",
+        )
 
 
 def _side_by_side(found: list[Spectrogram]) -> dict[str, Array]:

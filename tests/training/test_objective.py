@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from modelyard.tasks.contract import Examples
 from modelyard.training import augment
-from modelyard.training.objective import Objective, cross_entropy
+from modelyard.training.objective import Objective, batches, cross_entropy
 from small_jobs import image_job, table_job
 
 ALL: dict[str, Any] = {"class_weights": "balanced", "label_smoothing": 0.1}
@@ -60,3 +61,16 @@ def test_numbers_are_compared_in_deviations(tmp_path: Path) -> None:
     outputs = objective.outputs(job.train)["prediction"]
     expected = np.square((outputs - job.train.targets["target"]) / 20).mean()
     assert objective.losses(job.train)["loss"].item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("rows", "shape", "most"), [(2500, (28, 28, 1), 1024), (300, (128, 128, 3), 170), (3, (4096, 4096, 1), 1)]
+)
+def test_batches_hold_a_bounded_number_of_values(rows: int, shape: tuple[int, ...], most: int) -> None:
+    images = np.broadcast_to(np.zeros((1, *shape), np.uint8), (rows, *shape))
+    numbers, sizes = [], []
+    for found, batch in batches(Examples(inputs={"image": images})):
+        numbers += found.tolist()
+        sizes.append(len(batch))
+    assert numbers == list(range(rows))
+    assert max(sizes) == most

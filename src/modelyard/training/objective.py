@@ -18,6 +18,9 @@ from modelyard.training.recipe import GradientTraining, Precision
 
 _EVALUATED: Final = 1024  # rows of a batch outside of training
 _EVALUATED_CELLS: Final = 1 << 16  # and of rows of several lengths, cells
+_EVALUATED_VALUES: Final = (
+    1 << 23
+)  # and of large rows, as images, values: a net's maps take many times as many
 _Tensors = dict[str, Tensor]
 
 
@@ -172,8 +175,10 @@ def batches(examples: Examples) -> Iterator[tuple[np.ndarray[Any, Any], Examples
     """All rows, for what is not training: row numbers and batches, rows of like lengths together."""
     lengths = examples.lengths
     if lengths is None:
-        for start in range(0, len(examples), _EVALUATED):
-            rows = np.arange(start, min(start + _EVALUATED, len(examples)))
+        values = sum(array[0].size for array in examples.inputs.values()) if len(examples) else 1
+        together = max(1, min(_EVALUATED, _EVALUATED_VALUES // max(1, values)))
+        for start in range(0, len(examples), together):
+            rows = np.arange(start, min(start + together, len(examples)))
             yield rows, examples.take(rows)
         return
     order, start = np.argsort(lengths, kind="stable"), 0

@@ -16,9 +16,8 @@ def corners(boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 def iou(one: Floats, other: Floats) -> Floats:
     """Intersection over union of each of `one` [..., n, 4] with each of `other` [..., m, 4]: [..., n, m] of 0 to
     1; 0 where both are empty."""
-    left_top = np.maximum(one[..., :, None, :2], other[..., None, :, :2])
-    right_bottom = np.minimum(one[..., :, None, 2:], other[..., None, :, 2:])
-    shared = np.prod(np.maximum(right_bottom - left_top, 0), axis=-1)
+    width, height = (_shared(one[..., [k, k + 2]], other[..., [k, k + 2]]) for k in (0, 1))
+    shared = width * height
     union = _area(one)[..., :, None] + _area(other)[..., None, :] - shared
     found: Floats = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
     return found
@@ -55,10 +54,17 @@ def suppress(
     sure = scores[places, classes]
     first = np.argsort(-sure, kind="stable")[: 4 * most]
     places, classes, sure = places[first], classes[first], sure[first]
-    chosen = np.flatnonzero(kept(boxes[places].astype(np.float64), classes, overlap))[:most]
+    chosen = np.flatnonzero(kept(boxes[places], classes, overlap))[:most]
     found = np.zeros((most, 4), np.float32), np.zeros(most, np.float32), np.full(most, -1, np.int64)
     found[0][: len(chosen)] = boxes[places[chosen]]
     found[1][: len(chosen)], found[2][: len(chosen)] = sure[chosen], classes[chosen]
+    return found
+
+
+def _shared(one: Floats, other: Floats) -> Floats:
+    """Lengths that spans [..., n, 2] and [..., m, 2] of first and last share: [..., n, m]."""
+    last = np.minimum(one[..., :, None, 1], other[..., None, :, 1])
+    found: Floats = np.maximum(last - np.maximum(one[..., :, None, 0], other[..., None, :, 0]), 0)
     return found
 
 

@@ -15,6 +15,10 @@ from modelyard.types.report import Report
 _TITLES: Final = {
     "mrr": "Mean reciprocal rank",
     "ndcg@10": "NDCG@10",
+    "bleu": "BLEU",
+    "chrf": "chrF",
+    "5gram_bits_per_character": "Bits per character, 5-grams",
+    "5gram_of_tokens_bits_per_character": "Bits per character, 5-grams of tokens",
     "roc_auc": "ROC AUC",
     "rmse": "RMSE",
     "mse": "MSE",

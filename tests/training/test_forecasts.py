@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import sunspots
-from modelyard import engines, nets, training
+from modelyard import datasets, engines, nets, training
 from modelyard.dialects import DIALECTS, Request, Served
 from modelyard.engines import Model
 from modelyard.errors import InvalidInput
@@ -61,6 +61,7 @@ def test_the_seasonal_naive_net_is_what_forecasts_are_compared_with(data: Any, t
     assert found["mae"] == pytest.approx(28.105, abs=0.001)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", ["window", "standard", "none"])
 def test_every_scale(scale: str, data: Any, tmp_path: Path) -> None:
     found = figures(train(data, tmp_path, "linear_forecast", scale=scale), data)
@@ -135,6 +136,64 @@ def test_the_report_shows_forecasts(linear: Model, data: Any, tmp_path: Path) ->
     assert all(picture.png.startswith(b"\x89PNG") for picture in found.exhibits[0].pictures)
     write_report(found.report, tmp_path, found.mistakes, found.exhibits)
     assert "Forecasts beside what came" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("net", ["linear_forecast", "lstm_forecast"])
+def test_several_series_with_covariates_by_the_calendar(net: str, tmp_path: Path) -> None:
+    """Two of them, a row a month, some missing, with a column that tells what comes a month ahead."""
+    values = sunspots.VALUES
+    lines = ["month,place,spots,hint"]
+    for place, start in (("north", 0), ("south", 150)):
+        for k in range(150):
+            if k % 17 != 5:
+                row = values[start + k], values[start + k + 1]
+                lines.append(f"{2000 + k // 12}-{k % 12 + 1:02}-01,{place},{row[0]},{row[1]}")
+    (tmp_path / "spots.csv").write_text("\n".join(lines))
+    datasets.ingest(
+        [tmp_path / "spots.csv"],
+        datasets.IngestOptions(order_by="month"),
+        tmp_path / "version",
+        sunspots.Silent(),
+    )
+    data = datasets.open_dataset(tmp_path / "version")
+    options = {
+        "time": None,
+        "series": "place",
+        "covariates": ["hint"],
+        "horizon": 1,
+        "history": 6,
+        "season": 1,
+    }
+    recipe = {
+        "task": "time-series-forecasting",
+        "name": "spots",
+        "data": "spots",
+        "target": "spots",
+        "net": net,
+        "preprocessing": options,
+        "training": {"seed": 0} | ({"epochs": 40, "learning_rate": 0.02} if net == "lstm_forecast" else {}),
+    }
+    training.train(
+        training.parse_recipe(recipe),
+        data,
+        tmp_path / "package",
+        tmp_path / "checkpoints",
+        1,
+        sunspots.Silent(),
+    )
+    model = engines.open_model(tmp_path / "package")
+    assert model.manifest.preprocessing["steps"] == {"unit": "months", "size": 1}
+    assert figures(model, data)["mase"] < 0.6
+    rows = {
+        "month": [f"2012-{k:02}-01" for k in range(1, 8)],
+        "place": ["north"] * 7,
+        "spots": [10, 12, 11, 9, 30, 50, 40],
+        "hint": [12, 11, 9, 30, 50, 40, 20],
+    }
+    (step,) = ask(model, {"inputs": rows})
+    assert step["timestamp"] == "2012-08-01T00:00:00Z"
+    assert step["value"] < 35
 
 
 def test_a_split_without_a_window_is_said(data: Any, tmp_path: Path, linear: Model) -> None:

@@ -15,6 +15,14 @@ def laid(values: list[float], splits: list[int], times: list[float] | None = Non
     return series.laid_out("a", STEPS, found, np.array(values)[:, None], np.array(splits, np.int8))
 
 
+def test_rows_are_told_apart_by_their_series() -> None:
+    columns = {"shop": np.array(["Zürich", None, "a", "Zürich", "a"], object)}
+    found = {name: rows.tolist() for name, rows in series.rows_by_series(columns, "shop", 5)}
+    assert found == {"Zürich": [0, 3], "": [1], "a": [2, 4]}
+    assert list(found) == ["Zürich", "", "a"]
+    assert [rows.tolist() for _, rows in series.rows_by_series({}, None, 2)] == [[0, 1]]
+
+
 def test_rows_that_are_missing_leave_gaps() -> None:
     one = laid([5, 6, 7], [0, 0, 2], [10, 11, 14])
     assert np.array_equal(one.values[:, 0], [5, 6, np.nan, np.nan, 7], equal_nan=True)

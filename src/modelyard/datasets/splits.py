@@ -34,9 +34,7 @@ def assign(
     return codes
 
 
-def assign_by_order(
-    order: np.ndarray[Any, np.dtype[np.float64]], fractions: Mapping[str, float]
-) -> Codes:
+def assign_by_order(order: np.ndarray[Any, np.dtype[np.float64]], fractions: Mapping[str, float]) -> Codes:
     """The first rows to train, the next ones to validation, the last ones to test, by `order` [rows]. Rows that are
     alike in it are of one split, the earlier one. Raises InvalidInput for a split that would be empty."""
     values = np.sort(order)

@@ -41,10 +41,12 @@ def rows_by_series(columns: Columns, series: str | None, rows: int) -> Iterator[
     if series is None:
         yield "", np.arange(rows)
         return
-    cells = as_category(series, columns[series])
-    names, firsts, inverse = np.unique(cells.astype(str), return_index=True, return_inverse=True)
+    cells = np.array([cell.decode() for cell in as_category(series, columns[series])])
+    names, firsts, numbers = np.unique(cells, return_index=True, return_inverse=True)
+    order = np.argsort(numbers, kind="stable")
+    ends = np.cumsum(np.bincount(numbers))
     for place in np.argsort(firsts):
-        yield str(names[place]), np.flatnonzero(inverse == place)
+        yield str(names[place]), order[ends[place - 1] if place else 0 : ends[place]]
 
 
 def ordered(name: str | None, kind: str, columns: Columns, rows: Any) -> tuple[Any, Floats]:

@@ -211,6 +211,7 @@ def test_what_it_cannot_take_is_refused(engine: Any, request_: Any, match: str) 
         ({"tokenizer": "../../x.json"}, "none of its own"),
         ({"step": "step.bin"}, "none of its own"),
         ({"context": 0}, "cannot be"),
+        ({"state": [{"name": "keys.0", "kind": "appended", "shape": [4, 8]}]}, "a state that cannot be"),
         ({"step": "none.onnx"}, "not a model"),
     ],
 )

@@ -62,6 +62,10 @@ def open_graphs(path: Path, threads: int) -> Graphs:
             raise InvalidInput(f"{path.name} names a file that is none of its own", came=name)
     if not (file.context > 1 and file.chunk > 0 and file.vocabulary > 1):
         raise InvalidInput(f"{path.name} says sizes that cannot be")
+    for state in file.state:
+        free, known = state.shape.count(-1), {"appended": (1,), "replaced": (0,), "constant": (0, 1)}
+        if free not in known[state.kind] or any(size < -1 for size in state.shape):
+            raise InvalidInput(f"{path.name} says a state that cannot be", came=state.name)
     return Graphs(path.parent, file, threads)
 
 

@@ -11,6 +11,7 @@ from modelyard.evaluation import pictures, tables
 from modelyard.evaluation.mistakes import Mistake
 from modelyard.types.report import Exhibit, Interval, Report
 
+_DRAWN: Final = 800
 _GOOD_VERDICTS: Final = ("good",)
 _NEUTRAL_VERDICTS: Final = ("unknown",)
 
@@ -115,11 +116,18 @@ def _pictures(report: Report) -> list[str]:
 def _exhibit(exhibit: Exhibit) -> str:
     """Its table, then its pictures, which stand in the page itself."""
     shown = "".join(
-        f'<figure><img src="data:image/png;base64,{base64.b64encode(p.png).decode()}" alt="{escape(p.caption)}">'
+        f'<figure{_kind(p.png)}><img src="data:image/png;base64,{base64.b64encode(p.png).decode()}"'
+        f' alt="{escape(p.caption)}">'
         f"<figcaption>{escape(p.caption)}</figcaption></figure>"
         for p in exhibit.pictures
     )
     return tables.plain(exhibit.header, exhibit.rows) + (f'<div class="shown">{shown}</div>' if shown else "")
+
+
+def _kind(png: bytes) -> str:
+    """A wide picture is a drawing, to be shown smoothly; of a small one each pixel is to be seen."""
+    wide = len(png) > 24 and int.from_bytes(png[16:20], "big") >= _DRAWN  # the header's width
+    return ' class="drawn"' if wide else ""
 
 
 def _section(title: str, body: str, why: str = "", style: str = "") -> str:

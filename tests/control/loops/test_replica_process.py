@@ -68,6 +68,15 @@ def test_settings_of_the_process_are_told_to_it(platform, plain):
     assert spec_of(platform, others, needs) == spec_of(platform, plainly, needs)
 
 
+def test_graphs_that_answer_step_by_step_are_data_too(platform, tmp_path):
+    write_package(tmp_path / "p")
+    manifest = msgspec.json.decode((tmp_path / "p/model.json").read_bytes())
+    formats = {"onnx-decoder": "decoder/decoder.json", "transformers": "huggingface/config.json"}
+    (tmp_path / "p/model.json").write_bytes(msgspec.json.encode(manifest | {"formats": formats}))
+    (tmp_path / "p").rename(platform.home.packages / "steps")
+    assert needs_of(platform, "steps") == Needs(sandbox=False, generates=True)
+
+
 @needs_bubblewrap
 def test_an_engine_that_generates_chooses_its_threads(platform, tmp_path):
     write_package(tmp_path / "p")

@@ -78,6 +78,16 @@ def test_graphs_that_answer_step_by_step_are_data_too(platform, tmp_path):
 
 
 @needs_bubblewrap
+def test_graphs_beside_a_generators_files_do_not_free_it_of_the_sandbox(platform, tmp_path):
+    write_package(tmp_path / "p")
+    manifest = msgspec.json.decode((tmp_path / "p/model.json").read_bytes())
+    formats = {"onnx": "model.onnx", "gguf": "model.gguf"}
+    (tmp_path / "p/model.json").write_bytes(msgspec.json.encode(manifest | {"formats": formats}))
+    (tmp_path / "p").rename(platform.home.packages / "both")
+    assert needs_of(platform, "both") == Needs(sandbox=True, generates=True)
+
+
+@needs_bubblewrap
 def test_an_engine_that_generates_chooses_its_threads(platform, tmp_path):
     write_package(tmp_path / "p")
     manifest = msgspec.json.decode((tmp_path / "p/model.json").read_bytes())

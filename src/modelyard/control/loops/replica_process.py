@@ -64,12 +64,13 @@ def needs_of(platform: Platform, digest: str) -> Needs:
     wanted = manifest.requirements if isinstance(manifest.requirements, str) else None
     if wanted is not None and not environments.is_digest(wanted):
         raise Corrupt.because(MANIFEST_NAME, "names no environment", came=wanted)
-    if engine == _PLAIN and wanted is None:
+    form = generator_format(manifest)  # a replica opens it, whatever else there is
+    if engine == _PLAIN and form is None and wanted is None:
         return Needs(sandbox=False)
-    if generator_format(manifest) in (_DECODER, _OUTSIDE) and wanted is None:
+    if form in (_DECODER, _OUTSIDE) and wanted is None:
         return Needs(sandbox=False, generates=True)
     sandbox.demand(platform.config.allow_unsandboxed)
-    generates = generator_format(manifest) is not None
+    generates = form is not None
     if wanted is not None and _REQUIREMENTS in manifest.files:  # on another machine it is another environment
         text = folder / _REQUIREMENTS
         wanted = environments.digest(environments.read_file(text))

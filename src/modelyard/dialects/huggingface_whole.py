@@ -19,7 +19,9 @@ class Asking(Protocol):
 
     def decode(self, columns: Mapping[str, Any]) -> dict[str, Array]: ...
 
-    def requests(self, arrays: Mapping[str, Array], parameters: Mapping[str, Any]) -> Sequence[TextRequest]: ...
+    def requests(
+        self, arrays: Mapping[str, Array], parameters: Mapping[str, Any]
+    ) -> Sequence[TextRequest]: ...
 
 
 def converse(columns: Mapping[str, Any], parameters: Mapping[str, Any], model: Served) -> "WholeAnswers":

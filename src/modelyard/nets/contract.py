@@ -104,8 +104,8 @@ class Decoding:
     """How a module answers step by step: its graphs for the decoding engine, as types.decoder describes them.
 
     step    a module: (tokens, lengths, *state) -> (logits, *what is new of each state that a step changes)
-    encode  a module: (source, source_lengths) -> (*states that are there before the first step); None of models that
-            go on from a text. The net's own module gives all logits at once, which the graphs are held to: of
+    encode  a module: (source, source_lengths) -> (*states that are there before the first step); None of models
+            that go on from a text. The net's own module gives all logits at once, which the graphs are held to: of
             (tokens), or of (source, tokens)
     context, source, vocabulary, start, ends, chunk   as DecoderFile has them
     """

@@ -1,8 +1,8 @@
 """Tokenizers of models that write texts: subwords of bytes, from which every text comes back as it was.
 
 Byte pair encoding (Sennrich, Haddow and Birch 2016, Neural machine translation of rare words with subword
-units, section 3.2) over bytes (Radford et al. 2019, section 2.2), in the form of Hugging Face's `tokenizers`. The same
-texts and options give the same tokenizer, to the byte.
+units, section 3.2) over bytes (Radford et al. 2019, section 2.2), in the form of Hugging Face's `tokenizers`. The
+same texts and options give the same tokenizer, to the byte.
 """
 
 import os

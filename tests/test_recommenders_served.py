@@ -1,6 +1,7 @@
 """A recommender trained by a recipe and deployed: asked by the client, the command line, and over each dialect."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -113,3 +114,12 @@ def test_bad_queries_of_the_open_inference_protocol_are_explained(
     answer = post(stocked, f"/v2/models/{films}/infer", body)
     assert answer.status_code == 400
     assert "query 0" in answer.json()["error"]
+
+
+def test_a_bundle_brings_its_catalogue_along(stocked: Stocked, films: str, tmp_path: Path) -> None:
+    bundle = stocked.client.models.export("films", tmp_path / "films.yard.zip")
+    stocked.client.models.import_(bundle, "films-again")
+    stocked.client.deploy("films-again", "films-again", replicas=1)
+    wait_until(lambda: ready(stocked, "films-again"), 30, "the gateway's link to the replica")
+    asked = {"user": "u00", "k": 3}
+    assert stocked.client.predict("films-again", asked) == stocked.client.predict(films, asked)

@@ -42,16 +42,17 @@ def models(tastes_data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Mo
 
     def get(task: str, net: str) -> Model:
         if (task, net) not in kept:
-            kept[task, net] = trained(task, net, tastes_data, tmp_path_factory.mktemp(net))
+            few = {"shrink": 5.0} if net in BY_HISTORY else {}  # of sixty users, no pair of films has many
+            kept[task, net] = trained(task, net, tastes_data, tmp_path_factory.mktemp(net), **few)
         return kept[task, net]
 
     return get
 
 
-def trained(task: str, net: str, data: Dataset, folder: Path) -> Model:
+def trained(task: str, net: str, data: Dataset, folder: Path, **config: float) -> Model:
     stepped = nets.load(net).framework == "pytorch"
     given: dict[str, Any] = {"task": task, "name": "m", "data": "d"}
-    given["net"] = {"name": net, **({"factors": 4} if stepped else {})}
+    given["net"] = {"name": net, **({"factors": 4} if stepped else {}), **config}
     if stepped:
         given["training"] = FEW
     given["target"] = "rating"
@@ -96,7 +97,7 @@ def test_ratings_are_predicted(net: str, models: Models, tastes_data: Dataset) -
     assert {"rmse", "mae", "recall@10", "ndcg@10"} <= set(report.metrics.values)
     if net == "popularity":
         return
-    assert report.metrics.values["rmse"] < 0.75  # where only the mean is known, 0.96
+    assert report.metrics.values["rmse"] < 0.8  # where only the mean is known, 0.96
     own, other = asked(model, {"user": ["u00", "u00"], "item": ["War 3", "Love 20"]})
     assert own[0]["score"] > other[0]["score"] + 0.5
     assert 1 <= other[0]["score"] <= own[0]["score"] <= 5
@@ -128,6 +129,15 @@ def test_a_batch_answers_as_its_rows_do(models: Models) -> None:
         (alone,) = asked(model, query)
         assert [a["item"] for a in alone] == [a["item"] for a in found]
         assert [a["score"] for a in alone] == pytest.approx([a["score"] for a in found], rel=1e-5)
+
+
+@pytest.mark.parametrize("net", BY_HISTORY)
+def test_nothing_in_common_is_no_likeness(net: str, tastes_data: Dataset, tmp_path: Path) -> None:
+    """Also where nothing draws a likeness, or a bias, to 0."""
+    model = trained("rating-prediction", net, tastes_data, tmp_path, shrink=0, damping=0, neighbors=5)
+    liked, new = asked(model, [{"liked": ["War 1"], "k": 5}, {"k": 5}])
+    assert {answer["basis"] for answer in liked} == {"liked"}
+    assert all(1 <= answer["score"] <= 5 for answer in liked + new)
 
 
 def test_too_large_a_matrix_is_refused(

@@ -144,6 +144,19 @@ def test_what_is_not_liked_is_seen_and_no_history(tmp_path: Path) -> None:
     assert made.ragged["item"].tolist() == [1, 2, 1]
 
 
+def test_held_out_items_that_are_not_liked_do_not_count(tmp_path: Path) -> None:
+    task, ready, _ = prepared(tmp_path, "recommendation", threshold=3.5)
+    arrays = ready.decode({"user": ["ann", "ann", "bob"], "item": [3, 4, 5]})
+    outputs = {"scores": np.tile(np.float32(SCORES), (3, 1)), "personal": np.ones(3, np.float32)}
+    found = ready.complete(arrays, outputs)
+    assert found["rank"].tolist() == [3, 2, 1]
+    ratings = np.array([5.0, 1.0, 4.0])
+    assert task.metrics(found, ratings, ()).values["mrr"] == pytest.approx((1 / 3 + 1) / 2)
+    assert task.main(found, ratings) == pytest.approx((0.5 + 1) / 2)
+    with pytest.raises(InvalidInput, match="no row of the split is liked"):
+        task.metrics(found, ratings * 0, ())
+
+
 def test_parameters_are_those_of_a_query(tmp_path: Path) -> None:
     task, ready, _ = prepared(tmp_path)
     changed = ready.adjusted(ready.decode({"user": ["ann"]}), {"k": 1, "include_seen": True})

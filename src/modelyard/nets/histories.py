@@ -10,7 +10,7 @@ from modelyard.errors import TooLarge
 from modelyard.nets.contract import Shape
 from modelyard.nets.layers import Tensor, nn, torch
 
-__all__ = ["Biases", "Sizes", "dense", "marked", "matrix"]
+__all__ = ["Biases", "Sizes", "dense", "drawn_to_0", "marked", "matrix"]
 
 _CELLS = 1 << 29  # of a matrix of users by items in memory: 2 GiB
 
@@ -51,6 +51,11 @@ def matrix(targets: Mapping[str, Tensor], sizes: Sizes, net: str) -> tuple[Tenso
     return dense(targets["item"], targets["rating"], sizes.items), marked(targets["item"], sizes.items)
 
 
+def drawn_to_0(count: Tensor, by: float) -> Tensor:
+    """The share that is believed of what `count` cases say, where `by` cases of nothing stand beside them."""
+    return count / (count + by).clamp(min=1e-9)
+
+
 class Biases(nn.Module):
     """How much better an item is rated than the mean, and how much better a user rates: means with `damping`
     ratings of 0 added (Koren 2008, Factorization meets the neighborhood, section 2.1). A user's is found from the
@@ -65,9 +70,12 @@ class Biases(nn.Module):
 
     def solve(self, ratings: Tensor, known: Tensor) -> None:
         """`ratings` and `known` [users, items]."""
-        self.item.copy_(((ratings - self.mean) * known).sum(0) / (known.sum(0) + self.damping))
+        self.item.copy_(((ratings - self.mean) * known).sum(0) / self._damped(known.sum(0)))
 
     def forward(self, ratings: Tensor, known: Tensor) -> Tensor:
         """Estimates of all ratings, float32 [rows, items]."""
-        left = ((ratings - self.mean - self.item) * known).sum(1) / (known.sum(1) + self.damping)
+        left = ((ratings - self.mean - self.item) * known).sum(1) / self._damped(known.sum(1))
         return self.mean + self.item + left[:, None]
+
+    def _damped(self, count: Tensor) -> Tensor:
+        return (count + self.damping).clamp(min=1e-9)

@@ -19,7 +19,7 @@ class ItemKnn(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     neighbors: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 50
-    shrink: Annotated[float, msgspec.Meta(ge=0)] = 20.0
+    shrink: Annotated[float, msgspec.Meta(ge=0)] = 100.0
     damping: Annotated[float, msgspec.Meta(ge=0)] = 10.0
 
 
@@ -27,7 +27,7 @@ def build(config: ItemKnn, shape: Shape) -> "nn.Module":
     """Similarities are cosines: of who had the items, or of what ratings are above the biases of user and item (the
     paper's adjusted cosine takes the user's mean). A rating is estimated by the biases and a mean, weighted by
     similarity, of what the user's ratings of the neighbors are above them. Raises MissingExtra without torch."""
-    from modelyard.nets.histories import Biases, Sizes, dense, marked, matrix
+    from modelyard.nets.histories import Biases, Sizes, dense, drawn_to_0, marked, matrix
     from modelyard.nets.layers import nn, torch
 
     sizes = Sizes(shape)
@@ -54,7 +54,7 @@ def build(config: ItemKnn, shape: Shape) -> "nn.Module":
             if not sizes.rated:
                 squares = known.sum(0)[:, None].expand_as(common)
             like = (value.T @ value) / (squares * squares.T).sqrt().clamp(min=1e-9)
-            like = (like * common / (common + config.shrink)).fill_diagonal_(0).clamp(min=0)
+            like = (like * drawn_to_0(common, config.shrink)).fill_diagonal_(0).clamp(min=0)
             weight, nearest = like.topk(neighbors, dim=1)
             self.weight.copy_(weight)
             self.nearest.copy_(nearest)

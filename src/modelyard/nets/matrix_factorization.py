@@ -29,7 +29,7 @@ def build(config: MatrixFactorization, shape: Shape) -> "nn.Module":
     """Ratings: squared error over those that are known. Without them: over all cells, 1 for what a user had and 0
     for the rest, weighted by confidence ("Inputs with varying confidence levels"). Raises MissingExtra without
     torch."""
-    from modelyard.nets.histories import Sizes, marked
+    from modelyard.nets.histories import Sizes, dense, marked
     from modelyard.nets.layers import nn, torch
 
     sizes = Sizes(shape)
@@ -51,31 +51,38 @@ def build(config: MatrixFactorization, shape: Shape) -> "nn.Module":
         def loss(
             self, inputs: Mapping[str, "Tensor"], targets: Mapping[str, "Tensor"], player: str = ""
         ) -> dict[str, "Tensor"]:
-            user, item = inputs["user"], targets["item"]
+            """In training with the penalty. Measured, it is the errors of ratings, or else the share of the items
+            that somebody has not that stand above a wanted one (Hu, Koren and Volinsky 2008, section 5)."""
+            user, item, weight = inputs["user"], targets["item"], targets["weight"]
             scores, known = self._scores(user), marked(item, sizes.items)
+            # What was had and is not wanted here is neither: in validation, the training split's.
+            rest = (1 - known) * (1 - marked(inputs["history"], sizes.items))
+            if not sizes.rated and not self.training:
+                return {"loss": (weight * _above(scores, item, rest > 0)).mean()}
+            wanted, counts = known, known * (1 + config.confidence) + rest
             if sizes.rated:
-                wanted = torch.zeros(len(user), sizes.items + 1).scatter(1, item, targets["rating"])[:, :-1]
-                errors = (scores - wanted) ** 2 * known
-            else:
-                # What was had and is not wanted here is neither: in validation, the training split's.
-                weight = known * (1 + config.confidence) + (1 - known) * (
-                    1 - marked(inputs["history"], sizes.items)
-                )
-                errors = (scores - known) ** 2 * weight
-            count = known.sum(1)
-            error = errors.sum(1) / count
+                wanted, counts = dense(item, targets["rating"], sizes.items), known
+            error = ((scores - wanted) ** 2 * counts).sum(1) / known.sum(1)
+            error = (weight * error).mean()
+            if not self.training:
+                return {"loss": error, "squared_error": error}
             squares = (self.item**2).sum(1) + self.item_bias**2
-            penalty = (self.user[user] ** 2).sum(1) + self.user_bias[user] ** 2 + (known @ squares) / count
-            error, penalty = (targets["weight"] * error).mean(), (targets["weight"] * penalty).mean()
-            # The penalty is for learning: what stops it early are the errors alone.
-            return {
-                "loss": error + config.penalty * penalty if self.training else error,
-                "squared_error": error,
-            }
+            own = (self.user[user] ** 2).sum(1) + self.user_bias[user] ** 2
+            penalty = (weight * (own + (known @ squares) / known.sum(1))).mean()
+            return {"loss": error + config.penalty * penalty, "squared_error": error}
 
         def _scores(self, user: "Tensor") -> "Tensor":
             biases = (sizes.mean if sizes.rated else 0.0) + self.user_bias[user][:, None] + self.item_bias
             return self.user[user] @ self.item.T + biases
+
+    def _above(scores: "Tensor", item: "Tensor", rest: "Tensor") -> "Tensor":
+        """The share of `rest` [rows, items] with higher scores than a row's items, their mean, [rows]."""
+        order = scores.masked_fill(~rest, float("inf")).sort(dim=1).values
+        own = scores.gather(1, item.clamp(max=sizes.items - 1))
+        size = rest.sum(1, keepdim=True)
+        above = (size - torch.searchsorted(order, own, right=True)).clamp(min=0) / size.clamp(min=1)
+        used = (item < sizes.items).to(torch.float32)
+        return (above * used).sum(1) / used.sum(1)
 
     return Module()
 

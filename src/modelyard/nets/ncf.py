@@ -22,7 +22,7 @@ class Ncf(msgspec.Struct, frozen=True, kw_only=True):
 
     factors: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 32
     negatives: Annotated[int, msgspec.Meta(ge=1, le=100)] = 4
-    dropout: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
+    dropout: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.3
     deviation: Annotated[float, msgspec.Meta(gt=0, le=10)] = 0.05
 
 

@@ -28,7 +28,7 @@ def build(config: UserKnn, shape: Shape) -> "nn.Module":
     told from the biases. A neighbor counts by how much more like it is than the first who is not asked
     (Hechenbichler and Schliep 2004), so that no answer hangs on which of two equal users comes in. The training
     split is in the model. Raises MissingExtra without torch."""
-    from modelyard.nets.histories import Biases, Sizes, dense, marked, matrix
+    from modelyard.nets.histories import Biases, Sizes, dense, drawn_to_0, marked, matrix
     from modelyard.nets.layers import nn, torch
 
     sizes = Sizes(shape)
@@ -70,7 +70,7 @@ def build(config: UserKnn, shape: Shape) -> "nn.Module":
         def _weights(self, user: "Tensor", product: "Tensor", known: "Tensor", size: "Tensor") -> "Tensor":
             """Of each user of training, for each row; 0 for the row's own, [rows, users]."""
             common = known @ self.known.T
-            like = product / size.clamp(min=1e-9).sqrt() * (common / (common + config.shrink))
+            like = product / size.clamp(min=1e-9).sqrt() * drawn_to_0(common, config.shrink)
             like = like * user[:, None].ne(self.number).to(torch.float32)
             asked = min(config.neighbors + 1, sizes.users)
             first_out: Tensor = like.topk(asked, dim=1).values[:, -1:].clamp(min=0)

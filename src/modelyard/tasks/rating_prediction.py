@@ -13,7 +13,7 @@ from modelyard.tasks.answers import number_targets
 from modelyard.tasks.contract import Array, Columns, Examples, Prepared, TargetKind
 from modelyard.tasks.recommender import PreparedRecommender
 from modelyard.tasks.recommender_fit import RecommenderOptions
-from modelyard.tasks.recommender_task import RecommenderTask
+from modelyard.tasks.recommender_task import RecommenderTask, figures
 from modelyard.types.dataset import Schema
 from modelyard.types.report import Metrics
 
@@ -62,7 +62,7 @@ class RatingPrediction(RecommenderTask):
         return Metrics(
             main=found.main,
             higher_is_better=False,
-            values=found.values | self.ranks(outputs),
+            values=found.values | figures(self.ranks(outputs, targets)),
             curves=found.curves,
         )
 

@@ -81,7 +81,7 @@ class PreparedRecommender:
         return had[-self._longest :], values[-self._longest :]
 
     def complete(self, arrays: Mapping[str, Array], outputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The `signature`'s outputs; with them `prediction` and `rank`, for `Task.metrics`."""
+        """The `signature`'s outputs; with them `prediction` and `threshold`, for `Task.metrics`."""
         asked = queries.decode(_texts(arrays))
         scores, personal = finite(outputs["scores"]), outputs["personal"] > 0.5
         answer = self._blank(len(asked))
@@ -98,6 +98,8 @@ class PreparedRecommender:
             else:
                 self._fill_one(answer, row, query.item, values, allowed)
         answer["prediction"] = answer["score"][:, 0]
+        if self.threshold is not None:
+            answer["threshold"] = np.full(len(asked), self.threshold)
         return answer
 
     def favourites(self, user: str | int, most: int) -> list[str]:

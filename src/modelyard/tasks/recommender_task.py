@@ -83,14 +83,13 @@ class RecommenderTask(BaseTask):
         resolve(queries.Query, parameters, "parameters")  # the queries were changed by them before
         return [_answer(outputs, row) for row in range(len(outputs["count"]))]
 
-    def ranks(self, outputs: Mapping[str, Array]) -> dict[str, float]:
-        """Figures of the held-out items' places among all that a user has not seen."""
-        found = outputs["rank"]
-        return {
-            f"ndcg@{K}": ranking.ndcg(found, K),
-            f"recall@{K}": ranking.recall(found, K),
-            "mrr": ranking.reciprocal(found),
-        }
+    def ranks(self, outputs: Mapping[str, Array], targets: Array) -> Array:
+        """Places of the held-out items among all that a user has not seen, of the rows whose item is liked."""
+        ranks = outputs["rank"]
+        if "threshold" not in outputs:
+            return ranks
+        found: Array = ranks[np.asarray(targets, np.float64) >= outputs["threshold"]]
+        return found
 
     def exhibits(
         self, predict: Predict, prepared: Prepared, columns: Columns, labels: Sequence[str]
@@ -114,7 +113,19 @@ class RecommenderTask(BaseTask):
             for row, one in enumerate(shown)
         )
         header = ("user", "liked, the newest", "recommended", "took in this split")
-        return [Exhibit(title="Recommendations", header=header, rows=rows)]
+        note = "Of the split's first users. What they had in the training split is not recommended."
+        return [Exhibit(title="Recommendations", note=note, header=header, rows=rows)]
+
+
+def figures(ranks: Array) -> dict[str, float]:
+    """Of held-out items' places. Raises InvalidInput where there is none."""
+    if not len(ranks):
+        raise InvalidInput("no row of the split is liked: all are rated below the threshold")
+    return {
+        f"ndcg@{K}": ranking.ndcg(ranks, K),
+        f"recall@{K}": ranking.recall(ranks, K),
+        "mrr": ranking.reciprocal(ranks),
+    }
 
 
 def _answer(outputs: Mapping[str, Array], row: int) -> list[dict[str, Any]]:

@@ -140,8 +140,8 @@ class Own(Protocol):
     def material(
         self, train: "Examples", validation: "Examples | None"
     ) -> tuple["Examples", "Examples | None"]:
-        """What is learnt from in the place of the splits' own rows, for nets whose rows are not the task's: counts of
-        pairs of words. Asked once, before training, always alike."""
+        """What is learnt from in the place of the splits' own rows, for nets whose rows are not the task's: counts
+        of pairs of words. Asked once, before training, always alike."""
 
     def players(self) -> "Mapping[str, Iterable[nn.Parameter]]":
         """Whose turn it is in a step, one after the other, and which parameters move at it (adversarial nets)."""

@@ -66,7 +66,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Saved:
-    """What `Fitted.save` left in a package's folder; of a net that answers step by step `replies` and no `golden`."""
+    """What `Fitted.save` left in a package's folder; of nets that answer step by step `replies` and no `golden`."""
 
     formats: dict[str, str]
     net: NetRef

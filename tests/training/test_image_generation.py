@@ -12,12 +12,20 @@ from modelyard.datasets import Dataset
 from modelyard.engines import open_model
 from modelyard.evaluation import Bootstrap, EvaluationOptions, evaluate, write_report
 
-QUICK: dict[str, Any] = {"optimizer": "adam", "learning_rate": 0.005, "batch_size": 32, "seed": 0}
+RECIPES = Path(__file__).parents[2] / "examples" / "recipes"
 
 
-def recipe(task: str, net: str, epochs: int, **training_keys: Any) -> training.Recipe:
-    given = {"task": task, "name": "made", "data": "digits", "net": net, "preprocessing": {"latent": 8}}
-    return training.parse_recipe({**given, "training": {**QUICK, "epochs": epochs, **training_keys}})
+def recipe(name: str, **changes: Any) -> training.Recipe:
+    """One of examples/recipes, on digits and shortened; `training` over its own keys."""
+    given = training.parse_recipe((RECIPES / f"{name}.yaml").read_text()).to_dict()
+    given |= {"data": "digits", "preprocessing": {"latent": 8}}
+    given["training"] |= {
+        "learning_rate": 0.005,
+        "batch_size": 32,
+        "schedule": "constant",
+        **changes.pop("training"),
+    }
+    return training.parse_recipe(given | changes)
 
 
 def trained(given: training.Recipe, data: Dataset, folder: Path, recorder: Any) -> training.TrainResult:
@@ -48,7 +56,7 @@ def unlabelled(
 
 def test_a_vae_by_label(builtin: Callable[[str], Dataset], tmp_path: Path, recorder: Any) -> None:
     digits = builtin("digits")
-    result = trained(recipe("text-to-image", "vae", epochs=5), digits, tmp_path, recorder)
+    result = trained(recipe("fashion-vae", training={"epochs": 5}), digits, tmp_path, recorder)
     distances = [value for _, value in result.history["validation/frechet_distance"]]
     assert distances[-1] < 0.5 * distances[0]
     assert {"train/reconstruction", "train/kl", "validation/kl", "validation/recognised"} <= set(
@@ -70,7 +78,11 @@ def test_a_gan_without_labels_asked_for(
     builtin: Callable[[str], Dataset], tmp_path: Path, recorder: Any
 ) -> None:
     digits = builtin("digits")
-    given = recipe("unconditional-image-generation", "gan", epochs=4, learning_rate=0.001, beta1=0.5)
+    given = recipe(
+        "fashion-gan",
+        task="unconditional-image-generation",
+        training={"epochs": 4, "learning_rate": 0.001, "ema": 0.9},
+    )
     result = trained(given, digits, tmp_path, recorder)
     names = {"train/generator/loss", "train/discriminator/loss", "train/discriminator/accuracy"}
     assert names <= set(result.history)
@@ -87,7 +99,7 @@ def test_an_evaluation_is_repeated_to_the_last_digit(
     builtin: Callable[[str], Dataset], tmp_path: Path, recorder: Any
 ) -> None:
     digits = builtin("digits")
-    trained(recipe("text-to-image", "gan", epochs=1), digits, tmp_path, recorder)
+    trained(recipe("fashion-gan", training={"epochs": 1}), digits, tmp_path, recorder)
     assert values(digits, tmp_path, recorder) == values(digits, tmp_path, recorder)
 
 
@@ -95,7 +107,7 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(
     builtin: Callable[[str], Dataset], tmp_path: Path, recorders: Any
 ) -> None:
     digits = builtin("digits")
-    given = recipe("unconditional-image-generation", "vae", epochs=3)
+    given = recipe("digits-vae", training={"epochs": 3})
     counted = recorders()
     whole = trained(given, digits, tmp_path / "whole", counted)
     with pytest.raises(KeyboardInterrupt):  # in its last epoch: the judge is trained by then
@@ -108,9 +120,7 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(
 
 
 def test_images_without_labels(unlabelled: Dataset, tmp_path: Path, recorder: Any) -> None:
-    result = trained(
-        recipe("unconditional-image-generation", "vae", epochs=2), unlabelled, tmp_path, recorder
-    )
+    result = trained(recipe("digits-vae", training={"epochs": 2}), unlabelled, tmp_path, recorder)
     assert "judge.onnx" not in result.manifest.files
     assert result.manifest.labels == ()
     found = values(unlabelled, tmp_path, recorder)

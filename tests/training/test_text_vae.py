@@ -16,6 +16,7 @@ from modelyard.tasks.text_codes import EDGE, LEVELS
 torch = pytest.importorskip("torch")
 pytest.importorskip("tokenizers")
 
+RECIPE = Path(__file__).parents[2] / "examples" / "recipes" / "tweets-vae.yaml"
 LATENT = 8
 NET = {
     "name": "text_vae", "vectors": 32, "units": 64, "dropout": 0.0, "word_dropout": 0.5, "annealing": 300,
@@ -29,16 +30,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("text-vae")
     dataset = tiny_corpus.write(folder / "data")
-    recipe = training.parse_recipe(
-        {
-            "task": "text-autoencoding",
-            "name": "tiny",
-            "data": "tiny",
-            "net": NET,
-            "preprocessing": {"vocabulary": 340, "max_length": 24, "latent": LATENT},
-            "training": {"epochs": 80, "batch_size": 16, "learning_rate": 0.005},
-        }
-    )
+    given = training.parse_recipe(RECIPE.read_text()).to_dict()
+    given["training"] |= {"epochs": 80, "batch_size": 16, "learning_rate": 0.005}
+    given |= {
+        "data": "tiny",
+        "net": NET,
+        "preprocessing": {"vocabulary": 340, "max_length": 24, "latent": LATENT},
+    }
+    recipe = training.parse_recipe(given)
     result = training.train(
         recipe, dataset, folder / "package", folder / "checkpoints", 1, tiny_corpus.Silent()
     )

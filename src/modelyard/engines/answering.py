@@ -26,8 +26,9 @@ class Asking(Protocol):
     def requests(
         self, arrays: Mapping[str, Array], parameters: Mapping[str, Any], cut: bool = False
     ) -> Sequence[TextRequest]:
-        """What the generator is asked, one a row. `cut`: what is too long for it is cut. Raises InvalidInput (UnknownName) on parameters that there are
-        none of."""
+        """What the generator is asked, one a row. `cut`: what is too long for it is cut.
+
+        Raises InvalidInput (UnknownName) on parameters that there are none of."""
 
 
 class Answering:

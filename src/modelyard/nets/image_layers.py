@@ -1,5 +1,6 @@
 """What nets that make images share. Imported by `build` functions only: torch is needed."""
 
+import math
 from collections.abc import Sequence
 
 from modelyard.nets.contract import Shape
@@ -89,7 +90,8 @@ class Critic(nn.Module):
         logits: Tensor = self.last(features)[:, 0]
         if self.named is None or label is None:
             return logits
-        return logits + (self.named(label) * features).sum(dim=1) / features.shape[1] ** 0.5
+        projected: Tensor = (self.named(label) * features).sum(dim=1)
+        return logits + projected / math.sqrt(features.shape[1])
 
 
 def to_unit(image: Tensor) -> Tensor:

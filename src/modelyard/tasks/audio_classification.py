@@ -147,7 +147,9 @@ class AudioClassification(BaseTask):
         """Spectrograms as the net sees them, with what is said in them and what was answered."""
         (target,) = (name for name in columns if name != prepared.column)
         rows = len(columns[target])
-        picked = np.linspace(0, rows - 1, min(rows, _SHOWN)).astype(np.int64)  # rows often come class by class
+        picked = np.linspace(0, rows - 1, min(rows, _SHOWN)).astype(
+            np.int64
+        )  # rows often come class by class
         arrays = prepared.decode({prepared.column: [columns[prepared.column][row] for row in picked]})
         seen, found = prepared.transform(arrays)[INPUT], predict(arrays)["probabilities"]
         pictures = tuple(

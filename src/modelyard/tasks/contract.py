@@ -152,10 +152,11 @@ class Spanning(Protocol):
     def samples(
         self, columns: Columns, split: str, preprocessing: Mapping[str, Any]
     ) -> tuple[Mapping[str, Array], Array]:
-        """The samples of a split as columns for `decode`, and what answers to them are compared with; both [samples,
-        ...], of which there may be none.
+        """The samples of a split as columns for `decode`, and what answers to them are compared with; both
+        [samples, ...], of which there may be none.
 
-        `columns` has all rows of all splits (a sample may reach back into those before), with types.dataset.SPLIT_COLUMN.
+        `columns` has all rows of all splits (a sample may reach back into those before), with
+        types.dataset.SPLIT_COLUMN.
         Raises InvalidInput, TooLarge.
         """
 

@@ -178,10 +178,13 @@ class ImageGeneration(BaseTask):
         plain = {"size": given.size, "mode": given.mode}
         return {**IMAGES.fit({column: columns[column]}, schema, plain), "latent": given.latent}
 
+    def signature(self, preprocessing: Mapping[str, Any], labels: Sequence[str]) -> Signature:
+        raise NotImplementedError
+
     def tensors(self, preprocessing: Mapping[str, Any], labels: Sequence[str]) -> Signature:
         return self.signature(preprocessing, labels)
 
-    def examples(
+    def examples(  # type: ignore[override]  # its own Prepared
         self, prepared: PreparedGeneration, columns: Columns, target: Any, labels: Sequence[str]
     ) -> Examples:
         """Inputs as the engine's; targets `image`, uint8 pixels, and `target`, class numbers, or zeros."""

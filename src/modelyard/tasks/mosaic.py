@@ -14,7 +14,8 @@ _WHITE: Final = 255
 
 def to_pixels(images: npt.NDArray[np.floating[Any]]) -> Pixels:
     """Values of 0..1 [rows, height, width, channels] as uint8, rounded; what lies outside is cut."""
-    return np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
+    pixels: Pixels = np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
+    return pixels
 
 
 def png(pixels: Pixels) -> bytes:

@@ -65,6 +65,25 @@ class TextClassification(TextTask):
     def main(self, outputs: Mapping[str, Array], targets: Array) -> float:
         return metrics.accuracy(outputs["probabilities"], targets)
 
+    def default_recipe(self, net: str) -> dict[str, Any]:
+        """Texts are few beside words: what follows keeps a net from learning them by heart."""
+        training = {
+            "optimizer": "adam",
+            "learning_rate": 0.003,
+            "schedule": {"name": "cosine", "warmup": 0.1},
+            "batch_size": 128,
+            "epochs": 6,
+            "clip_norm": 1.0,
+            "label_smoothing": 0.05,
+            "ema": 0.99,
+            "augmentation": {"word_dropout": 0.2},
+        }
+        return {
+            "preprocessing": {},
+            "training": {} if net.startswith("tfidf") else training,
+            "evaluation": {},
+        }
+
 
 def _outputs(labels: Sequence[str]) -> tuple[TensorSpec, ...]:
     shape = (-1, len(labels))

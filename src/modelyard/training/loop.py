@@ -34,6 +34,7 @@ from modelyard.training.time_left import TimeLeft
 _STEPS: Final = 3000  # what `epochs: null` aims at
 _CHECKED: Final = 16  # batches between two looks at whether the run was cancelled
 _JUDGED: Final = 2000  # rows that are looked at after an epoch
+_FIXED: Final = ("judge_", "real_")  # figures of the judge and of real images, which no epoch changes
 _SORTED: Final = 50  # batches of rows of several lengths that are sorted among each other
 
 
@@ -215,7 +216,8 @@ class Loop:
         if self.job.judge is not None:
             some = examples.part(_JUDGED)
             opinions = self.job.judged(self.objective.outputs(some), some)
-            return found | task.metrics(opinions, some.targets["target"], self.job.labels).values
+            figures = task.metrics(opinions, some.targets["target"], self.job.labels).values
+            return found | {n: value for n, value in figures.items() if not n.startswith(_FIXED)}
         if task.target_kind in ("class", "number"):
             found[task.main_metric] = task.main(
                 self.objective.outputs(examples), np.asarray(examples.targets["target"])

@@ -54,7 +54,9 @@ def _converted(estimator: Any, job: Job) -> Any:
         # skl2onnx reads attributes of SVC that scikit-learn 1.9 deprecates; calibration does not.
         warnings.filterwarnings("ignore", message="Attribute `prob[AB]_`", category=FutureWarning)
         # And it writes booleans where a histogram's trees need 0 and 1, which protobuf will take until version 7.
-        warnings.filterwarnings("ignore", message=".*Expected an int, got a boolean", category=DeprecationWarning)
+        warnings.filterwarnings(
+            "ignore", message=".*Expected an int, got a boolean", category=DeprecationWarning
+        )
         return skl2onnx.to_onnx(estimator, initial_types=[("rows", kind)], options=options)
 
 

@@ -171,15 +171,3 @@ def test_a_broken_or_missing_tokenizer_is_named(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setitem(__import__("sys").modules, "tokenizers", None)
     with pytest.raises(MissingExtra, match="tokenizers"):
         PreparedTexts(preprocessing(), tmp_path)
-
-
-@pytest.mark.parametrize("name", ["text-classification", "feature-extraction"])
-def test_a_recipe_cannot_train_it_yet(name: str) -> None:
-    from modelyard.types.dataset import Column, Schema
-
-    task = tasks.load(name)
-    schema = Schema(columns=(Column(name="text", kind="text"), Column(name="y", kind="category")), label="y")
-    with pytest.raises(InvalidInput, match="brought, not trained by a recipe; allowed: yard run"):
-        task.check(schema, "y")
-    with pytest.raises(InvalidInput, match="nothing to fit"):
-        task.fit({}, schema, {})

@@ -62,9 +62,7 @@ def test_plain_values_are_one_row():
     assert _body({"a": 1, "b": np.float64(2)}) == {"inputs": {"data": {"a": [1], "b": [2.0]}}}
 
 
-@pytest.mark.parametrize(
-    "value", [None, 3, [], {"a": [float("inf")]}, [{"a": 1}, {"b": 2}], {"a": [object()]}]
-)
+@pytest.mark.parametrize("value", [[], {"a": [float("inf")]}, [{"a": 1}, {"b": 2}], {"a": [object()]}])
 def test_what_is_no_input_is_refused(value):
     with pytest.raises(InvalidInput):
         request_for("m", value)

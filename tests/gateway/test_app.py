@@ -36,6 +36,7 @@ KEYED = [
     ("GET", "/v1/models"),
     ("GET", "/v1/models/table"),
     ("POST", "/v1/chat/completions"),
+    ("POST", "/v1/images/generations"),
     ("POST", "/models/table/v1/chat/completions"),
     ("POST", "/v1/completions"),
     ("POST", "/v1/embeddings"),
@@ -157,7 +158,7 @@ def test_load_and_unload_of_what_is_deployed(client):
         ("POST", "/models/nothing", 404),
         ("GET", "/v1/models/nothing", 404),
         ("POST", "/v1/chat/completions", 400),  # its body names no model
-        ("POST", "/v1/images/generations", 404),
+        ("POST", "/v1/images/edits", 404),
         ("GET", "/v2/systemsharedmemory/status", 404),
         ("GET", "/nothing", 404),
         ("GET", "/", 404),

@@ -21,8 +21,8 @@ def test_a_language_models_folder_is_looked_at_whole(tmp_path: Path) -> None:
 
 def test_what_says_how_to_start_an_engine_is_no_model_and_its_weights_are(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
-    manifest = tiny_language_model.write_package(tmp_path, formats={"vllm": "vllm.json"})
     (tmp_path / "vllm.json").write_text("{}")
+    manifest = tiny_language_model.write_package(tmp_path, formats={"vllm": "vllm.json"})
     inspect_package(tmp_path, manifest)
     (tmp_path / "huggingface" / "model.safetensors").write_bytes(b"\0" * 100)
     with pytest.raises(ModelyardError, match="safetensors"):

@@ -17,7 +17,7 @@ from text_models import sentences
 pytestmark = pytest.mark.slow
 
 CLASSIFIERS: dict[str, dict[str, Any]] = {
-    "embedding_bag": {"width": 8, "buckets": 500},
+    "embedding_bag": {"width": 8, "buckets": 500, "word_groups": 2},
     "lstm": {"width": 12, "hidden": 8},
     "transformer_encoder": {"width": 16, "heads": 2, "layers": 1, "hidden": 16},
     "tfidf_logistic_regression": {"buckets": 500},

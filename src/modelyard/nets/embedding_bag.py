@@ -16,9 +16,9 @@ class EmbeddingBag(msgspec.Struct, frozen=True, kw_only=True):
     leaves out."""
 
     width: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 64
-    word_groups: Annotated[int, msgspec.Meta(ge=1, le=5)] = 2
+    word_groups: Annotated[int, msgspec.Meta(ge=1, le=5)] = 1
     buckets: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 50_000
-    dropout: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.3
+    dropout: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.7
 
 
 def build(config: EmbeddingBag, shape: Shape) -> "nn.Module":

@@ -15,8 +15,8 @@ class Lstm(msgspec.Struct, frozen=True, kw_only=True):
     too; `dropout`: before the first layer and after each."""
 
     cell: Literal["lstm", "gru"] = "lstm"
-    width: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 96
-    hidden: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 64
+    width: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 100
+    hidden: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 128
     layers: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1
     bidirectional: bool = True
     dropout: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.5

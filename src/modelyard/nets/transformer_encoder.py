@@ -16,10 +16,10 @@ class TransformerEncoder(msgspec.Struct, frozen=True, kw_only=True):
     """`width`: of a token's vector, which `heads` share evenly; `hidden`: units of a block's feed-forward layer;
     `dropout`: of each block's two additions, and of the first vectors."""
 
-    width: Annotated[int, msgspec.Meta(ge=2, le=4096)] = 96
+    width: Annotated[int, msgspec.Meta(ge=2, le=4096)] = 64
     heads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
     layers: Annotated[int, msgspec.Meta(ge=1, le=48)] = 2
-    hidden: Annotated[int, msgspec.Meta(ge=1, le=16_384)] = 192
+    hidden: Annotated[int, msgspec.Meta(ge=1, le=16_384)] = 128
     dropout: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.3
 
 

@@ -67,7 +67,7 @@ class TextClassification(TextTask):
 
     def default_recipe(self, net: str) -> dict[str, Any]:
         """Texts are few beside words: what follows keeps a net from learning them by heart."""
-        training = {
+        training: dict[str, Any] = {
             "optimizer": "adam",
             "learning_rate": 0.003,
             "schedule": {"name": "cosine", "warmup": 0.1},
@@ -76,8 +76,9 @@ class TextClassification(TextTask):
             "clip_norm": 1.0,
             "label_smoothing": 0.05,
             "ema": 0.99,
-            "augmentation": {"word_dropout": 0.2},
         }
+        if net != "embedding_bag":  # its dropout does the same
+            training["augmentation"] = {"word_dropout": 0.2}
         return {
             "preprocessing": {},
             "training": {} if net.startswith("tfidf") else training,

@@ -44,6 +44,14 @@ def test_vectors_that_follow_the_tree_beat_those_that_do_not() -> None:
     assert correlation(np.ones_like(vectors), targets) == 0
 
 
+def test_copies_of_a_row_do_not_help() -> None:
+    random = np.random.default_rng(2)
+    vectors, targets = random.normal(size=(40, 3)), codes([f"/r/{k % 4}" for k in range(40)])
+    copied = np.repeat(np.arange(40), 5)
+    assert abs(correlation(vectors, targets)) < 0.1
+    assert abs(correlation(vectors[copied], targets[copied])) < 0.1
+
+
 def test_ranks_are_those_of_scipy() -> None:
     random = np.random.default_rng(1)
     one, other = random.integers(0, 6, 200), random.normal(size=200)

@@ -45,7 +45,12 @@ def correlation(vectors: Vectors, targets: Codes) -> float:
     one, other = _pairs(len(vectors))
     units = unit(vectors)
     cosines = (units[one] * units[other]).sum(axis=1)
-    return _spearman(cosines, alike(targets[one], targets[other]))
+    apart = (vectors[one] != vectors[other]).any(
+        axis=1
+    )  # a row and its copy, in a bootstrap, agree for nothing
+    if apart.sum() < 2:
+        return 0.0
+    return _spearman(cosines[apart], alike(targets[one][apart], targets[other][apart]))
 
 
 def neighbours_alike(vectors: Vectors, targets: Codes) -> tuple[float, float]:

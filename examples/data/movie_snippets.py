@@ -9,17 +9,16 @@ Writes train.jsonl, validation.jsonl and test.jsonl (8 : 1 : 1): rows of {"text"
 of the text chooses. (pip may end with an error on its build; the file lies there.)
 """
 
-import hashlib
 import io
-import json
 import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from labelled_texts import write
+
 ARCHIVE = "additional_resources/hutto_ICWSM_2014.tar.gz"
 MEMBER = "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt"
-SPLITS = ("train",) * 8 + ("validation", "test")
 
 
 def snippets(folder: Path) -> Iterator[tuple[str, str]]:
@@ -34,20 +33,5 @@ def snippets(folder: Path) -> Iterator[tuple[str, str]]:
                 yield " ".join(text.split()), "positive" if float(score) > 0 else "negative"
 
 
-def split_of(text: str) -> str:
-    return SPLITS[int(hashlib.sha256(text.lower().encode()).hexdigest(), 16) % len(SPLITS)]
-
-
-def main(source: str, target: str) -> None:
-    out = Path(target)
-    out.mkdir(parents=True, exist_ok=True)
-    written: dict[str, list[str]] = {split: [] for split in SPLITS}
-    for text, label in snippets(Path(source)):
-        written[split_of(text)].append(json.dumps({"text": text, "label": label}, ensure_ascii=False) + "\n")
-    for split, rows in written.items():
-        (out / f"{split}.jsonl").write_text("".join(rows), "utf-8")
-        print(f"{split}.jsonl: {len(rows):,} rows")
-
-
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    write(snippets(Path(sys.argv[1])), Path(sys.argv[2]))

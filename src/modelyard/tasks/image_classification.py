@@ -6,16 +6,14 @@ from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from modelyard.errors import InvalidInput
-from modelyard.tasks import images, metrics
-from modelyard.tasks.answers import check_class_target, class_answers, class_targets
-from modelyard.tasks.base import BaseTask
-from modelyard.tasks.contract import Array, Columns, TargetKind
+from modelyard.tasks import images
+from modelyard.tasks.answers import check_class_target
+from modelyard.tasks.class_task import ClassTask
+from modelyard.tasks.contract import Array, Columns
 from modelyard.tasks.options import resolve
 from modelyard.types.dataset import Schema
-from modelyard.types.report import Metrics
 from modelyard.types.tensor import Signature, TensorSpec
 
 _SAMPLED: Final = 10_000  # images that sizes, mean and deviation are taken from, evenly spaced
@@ -91,13 +89,11 @@ class PreparedImages:
         return np.ascontiguousarray(pixels)
 
 
-class ImageClassification(BaseTask):
+class ImageClassification(ClassTask):
     """See `contract.Task`."""
 
     name = "image-classification"
-    main_metric = "accuracy"
     default_net = "cnn"
-    target_kind: TargetKind = "class"
     augmentation = "images"
     options = ImageOptions
 
@@ -153,21 +149,6 @@ class ImageClassification(BaseTask):
                 allowed="bytes, base64 text, or a list of it",
             )
         return {"image": [one if isinstance(one, bytes) else images.from_base64(one) for one in several]}
-
-    def encode(
-        self, outputs: Mapping[str, Array], labels: Sequence[str], parameters: Mapping[str, Any]
-    ) -> list[Any]:
-        """[{"label", "score"}] a row, the five most probable unless `top_k` says otherwise."""
-        return class_answers(outputs, labels, parameters, top_k=5)
-
-    def targets(self, column: Any, labels: Sequence[str]) -> npt.NDArray[np.int64]:
-        return class_targets(column, labels)
-
-    def metrics(self, outputs: Mapping[str, Array], targets: Array, labels: Sequence[str]) -> Metrics:
-        return metrics.classification(outputs["probabilities"], targets, labels)
-
-    def main(self, outputs: Mapping[str, Array], targets: Array) -> float:
-        return metrics.accuracy(outputs["probabilities"], targets)
 
     def default_recipe(self, net: str) -> dict[str, Any]:
         training = {**_TRAINING, **_OF_NETS[net]} if net in _OF_NETS else {}

@@ -5,16 +5,15 @@ from typing import Any, Literal
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from modelyard.errors import InvalidInput
-from modelyard.tasks import metrics, texts
-from modelyard.tasks.answers import check_class_target, class_answers, class_targets
+from modelyard.tasks import texts
+from modelyard.tasks.answers import check_class_target, class_answers
+from modelyard.tasks.class_task import ClassTask
 from modelyard.tasks.contract import Array
 from modelyard.tasks.options import resolve
 from modelyard.tasks.text_task import TextTask
 from modelyard.types.dataset import Schema
-from modelyard.types.report import Metrics
 from modelyard.types.tensor import Signature, TensorSpec
 
 
@@ -28,11 +27,10 @@ class TextClassParameters(msgspec.Struct, frozen=True, kw_only=True):
     truncation_direction: Literal["left", "right"] | None = None
 
 
-class TextClassification(TextTask):
+class TextClassification(ClassTask, TextTask):
     """See `contract.Task`."""
 
     name = "text-classification"
-    main_metric = "accuracy"
     default_net = "embedding_bag"
 
     def check(self, schema: Schema, target: str) -> list[str]:
@@ -55,15 +53,6 @@ class TextClassification(TextTask):
         )
         scores = _applied(outputs, given.function_to_apply)
         return class_answers({"probabilities": scores}, labels, {"top_k": given.top_k}, top_k=None)
-
-    def targets(self, column: Any, labels: Sequence[str]) -> npt.NDArray[np.int64]:
-        return class_targets(column, labels)
-
-    def metrics(self, outputs: Mapping[str, Array], targets: Array, labels: Sequence[str]) -> Metrics:
-        return metrics.classification(outputs["probabilities"], targets, labels)
-
-    def main(self, outputs: Mapping[str, Array], targets: Array) -> float:
-        return metrics.accuracy(outputs["probabilities"], targets)
 
     def default_recipe(self, net: str) -> dict[str, Any]:
         """Texts are few beside words: what follows keeps a net from learning them by heart."""

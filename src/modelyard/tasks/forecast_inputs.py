@@ -11,6 +11,7 @@ from modelyard.tasks import series as of_series
 from modelyard.tasks.cells import as_number
 from modelyard.tasks.contract import Array, Columns
 from modelyard.tasks.series import Floats
+from modelyard.tasks.tables import rows_to_columns
 from modelyard.tasks.time_steps import Steps
 
 ALLOWED: Final = (
@@ -107,7 +108,7 @@ class PreparedHistories:
         """One history [length, channels], and the time of its last value, NaN where it is not said."""
         given = _inside(given)
         if isinstance(given, list) and given and all(isinstance(row, Mapping) for row in given):
-            given = of_series.mapping_columns(given)
+            given = rows_to_columns(given)
         if isinstance(given, Mapping):
             return self._of_columns(given)
         if len(self.channels) > 1:

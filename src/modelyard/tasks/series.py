@@ -4,7 +4,7 @@ A history is float64 [length, channels], the target first, NaN for missing. Valu
 ones lie on the line between them, at the ends they are the nearest known one.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -152,14 +152,3 @@ def naive_error(values: Floats, season: int) -> float:
     apart = np.abs(values[season:] - values[:-season]) if len(values) > season else np.empty(0)
     known = apart[~np.isnan(apart)]
     return float(known.mean()) if len(known) else float("nan")
-
-
-def mapping_columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Rows into columns; all have the same keys. Raises InvalidInput."""
-    names = rows[0].keys()
-    for number, row in enumerate(rows):
-        if row.keys() != names:
-            raise InvalidInput(
-                f"row {number} has other columns than row 0", came=sorted(row), allowed=sorted(names)
-            )
-    return {str(name): [row[name] for row in rows] for name in names}

@@ -12,8 +12,17 @@ from typing import Any, Final
 
 from modelyard.errors import InvalidInput, MissingExtra
 from modelyard.tasks.texts import TOKENIZER
+from modelyard.types.tensor import Signature, TensorSpec
 
 BYTES: Final = 256
+
+
+def next_token_tensors(vocabulary: int) -> Signature:
+    """Of nets that read one text and write another, in training: `source` and `tokens` INT64 [-1, -1] to `logits`
+    FP32 [-1, -1, vocabulary]."""
+    inputs = tuple(TensorSpec(name=n, datatype="INT64", shape=(-1, -1)) for n in ("source", "tokens"))
+    logits = TensorSpec(name="logits", datatype="FP32", shape=(-1, -1, vocabulary))
+    return Signature(inputs=inputs, outputs=(logits,))
 
 
 def fit(texts: Iterable[str], vocabulary: int, special: Sequence[str], folder: Path | None, form: str) -> Any:

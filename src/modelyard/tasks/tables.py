@@ -6,7 +6,7 @@ order: numbers (imputed and scaled), indicators of missing numbers, timestamp pa
 one-hot.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -78,7 +78,7 @@ def sample(inputs: Any) -> dict[str, Any]:
         if next(iter(inputs)) in ("data", "table") and isinstance(inner, Mapping | list):
             inputs = inner if isinstance(inner, Mapping) or _are_rows(inner) else inputs
     if _are_rows(inputs):
-        return _rows_to_columns(inputs)
+        return rows_to_columns(inputs)
     if not isinstance(inputs, Mapping):
         allowed = '{"column": [values]} or [{"column": value}]'
         raise InvalidInput("inputs are not a table", came=type(inputs).__name__, allowed=allowed)
@@ -209,7 +209,8 @@ def _are_rows(inputs: Any) -> bool:
     return isinstance(inputs, list) and bool(inputs) and all(isinstance(row, Mapping) for row in inputs)
 
 
-def _rows_to_columns(rows: list[Mapping[str, Any]]) -> dict[str, list[Any]]:
+def rows_to_columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """All rows have the same keys. Raises InvalidInput."""
     names = rows[0].keys()
     for number, row in enumerate(rows):
         if row.keys() != names:

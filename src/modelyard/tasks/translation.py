@@ -104,12 +104,7 @@ class Translation(BaseTask):
         return Signature(inputs=(texts.input_spec(),), outputs=(output,))
 
     def tensors(self, preprocessing: Mapping[str, Any], labels: Sequence[str]) -> Signature:
-        """`source` and `tokens` INT64 [-1, -1] to `logits` FP32 [-1, -1, vocabulary]."""
-        inputs = tuple(TensorSpec(name=n, datatype="INT64", shape=(-1, -1)) for n in ("source", "tokens"))
-        width = int(preprocessing["vocabulary"])
-        return Signature(
-            inputs=inputs, outputs=(TensorSpec(name="logits", datatype="FP32", shape=(-1, -1, width)),)
-        )
+        return subwords.next_token_tensors(int(preprocessing["vocabulary"]))
 
     def prepare(self, preprocessing: Mapping[str, Any], folder: Path | None = None) -> PreparedTranslation:
         return PreparedTranslation(preprocessing, folder)

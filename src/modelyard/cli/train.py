@@ -18,8 +18,10 @@ Task = Annotated[
     str | None,
     typer.Option(
         show_default=False,
-        help="image-classification, tabular-classification, tabular-regression, or text-generation with"
-        " --set base=MODEL.",
+        help="image-classification, object-detection, text-to-image, unconditional-image-generation, "
+        "text-classification, feature-extraction, text-generation (with --set base=MODEL, fine-tuning), "
+        "translation, text-autoencoding, automatic-speech-recognition, audio-classification, recommendation, "
+        "rating-prediction, time-series-forecasting, tabular-classification, tabular-regression.",
     ),
 ]
 Data = Annotated[str | None, typer.Option(show_default=False, help="A data set: NAME or NAME:VERSION.")]
@@ -27,8 +29,13 @@ Net = Annotated[
     str | None,
     typer.Option(
         show_default=False,
-        help="mlp, cnn, linear_regression, logistic_regression, polynomial_regression, svm, decision_tree, "
-        "random_forest, gradient_boosting; without it, the task's own.",
+        help="Without it, the task's own. Images: cnn, resnet, vit, efficientnet_lite, yolo, ssd, vae, gan. "
+        "Texts: embedding_bag, lstm, transformer_encoder, tfidf_logistic_regression, tfidf_svm, word2vec, glove, "
+        "gpt, seq2seq_transformer, seq2seq_rnn, text_vae. Sounds: crnn, cnn. Recommendation: "
+        "matrix_factorization, ncf, item_knn, user_knn, popularity. Series: seasonal_naive, linear_forecast, "
+        "lstm_forecast. Tables: mlp, linear_regression, polynomial_regression, logistic_regression, svm, "
+        "decision_tree, random_forest, gradient_boosting, histogram_gradient_boosting, k_nearest_neighbors, "
+        "naive_bayes.",
     ),
 ]
 Name = Annotated[str | None, typer.Option(show_default=False, help="The model that gets a new version.")]

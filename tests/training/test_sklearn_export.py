@@ -31,9 +31,7 @@ def test_rows_on_either_side_of_a_rounded_threshold(column: int) -> None:
     _round_thresholds(estimator)
     assert np.array_equal(estimator.predict(x), expected)
     with warnings.catch_warnings():  # of onnx, which tells of it where it has not yet
-        warnings.filterwarnings(
-            "ignore", message="Expected an int, got a boolean", category=DeprecationWarning
-        )
+        warnings.simplefilter("ignore", DeprecationWarning)
         graph = skl2onnx.to_onnx(estimator, initial_types=[("rows", FloatTensorType([None, 8]))])
     session = onnxruntime.InferenceSession(graph.SerializeToString())
     (found,) = session.run(None, {"rows": x})

@@ -1,6 +1,9 @@
 import asyncio
+import math
 from collections import Counter
 from types import SimpleNamespace
+
+import pytest
 
 from live_serving import route
 from modelyard.errors import Unavailable
@@ -8,7 +11,7 @@ from modelyard.gateway import deployments
 from modelyard.gateway.deployments import BUCKETS, Deployment, Meter
 from modelyard.gateway.fleet import Line
 from modelyard.types.replica import Statistics
-from modelyard.types.route import RouteVersion
+from modelyard.types.route import RouteVersion, Serving
 
 
 def said(line, **counted):
@@ -118,6 +121,27 @@ def test_the_replica_with_least_under_way_is_asked():
     links["busy"].usable = links["idle"].usable = False
     assert made.choose("")[1] is links["stuck"]
     assert made.choose("", links["stuck"]) is None
+
+
+def test_a_request_waits_for_a_replica_that_was_called_ready_a_moment_ago(monkeypatch):
+    async def scenario():
+        made = deployment(Addresses())
+        waiting = asyncio.create_task(made.lined(math.inf))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        version = RouteVersion(version="1", digest="d", weight=1.0, replicas=("a",))
+        made.update(route("m", "t", version), Addresses(a=Replica()))
+        await waiting
+        monkeypatch.setattr(deployments, "REACHING", 0.01)
+        with pytest.raises(Unavailable, match="no replica of 'm' is ready"):
+            await deployment(Addresses()).lined(math.inf)
+        monkeypatch.setattr(deployments, "REACHING", 1000.0)
+        with pytest.raises(Unavailable):
+            await deployment(Addresses()).lined(0.0)  # its deadline
+        with pytest.raises(Unavailable):
+            await deployment(Addresses(), serving=Serving(fallback="other")).lined(math.inf)
+
+    asyncio.run(scenario())
 
 
 def test_a_place_that_comes_free_goes_to_who_waits_longest(monkeypatch):

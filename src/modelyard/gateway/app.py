@@ -27,7 +27,7 @@ from modelyard.errors import (
 from modelyard.gateway import bodies, metrics
 from modelyard.gateway.bodies import Body, Budget, CallerGone
 from modelyard.gateway.calls import Call, Calls, Sink, Wake, until, while_there
-from modelyard.gateway.deployments import Deployment, Deployments, TenantCatalog, Version
+from modelyard.gateway.deployments import REACHING, Deployment, Deployments, TenantCatalog, Version
 from modelyard.gateway.keys import Keys, require
 from modelyard.gateway.lane import Late
 from modelyard.gateway.limits import Limits
@@ -51,7 +51,6 @@ _SANE_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}").fullmatch
 _MATCHES: Final = 4096  # paths remembered
 _LOGGED: Final = 100  # failures a second that get a line
 _RETRY_AFTER: Final = "1"
-_REACHING: Final = 0.5  # seconds that a request waits for a replica that is ready and not reached yet
 _STREAM: Final = b"text/event-stream"
 _BYTES_A_TOKEN: Final = 4
 _UNCOUNTED: Final = Usage()  # predictions have no tokens: they count as requests alone
@@ -258,7 +257,7 @@ class Gateway:
 
     async def _soon(self, deployment: Deployment, match: Match, until: float) -> tuple[Version, Link]:
         """A replica, as soon as there is one to ask: it sleeps, or control calls it ready and the gateway has not
-        reached it yet. Raises Unavailable; of one that control calls ready, after half a second."""
+        heard so or not reached it yet. Raises Unavailable; of one that does not sleep, after `REACHING`."""
         while deployment.asleep and time.monotonic() < until:
             self._wake(deployment)
             await deployment.moved(until)
@@ -266,8 +265,8 @@ class Gateway:
                 return chosen
         if deployment.asleep:
             raise deployment.loading()
-        until = min(until, time.monotonic() + _REACHING)
-        while deployment.lines and not deployment.asleep and time.monotonic() < until:
+        until = min(until, time.monotonic() + REACHING)
+        while not deployment.asleep and time.monotonic() < until:
             await deployment.moved(until)
             if (chosen := deployment.choose(match.version)) is not None:
                 return chosen

@@ -193,10 +193,9 @@ class Calls:
             avoid=avoid,
             until=call.until,
         )
+        await deployment.lined(call.until)
         if deployment.asleep:
             self._wake(deployment)
-        elif not deployment.lines:
-            raise Unavailable(f"no replica of {deployment.name!r} is ready")
         return await deployment.lane.enter(turn)
 
     async def _relay(self, deployment: Deployment, place: Place, flow: Flow, sink: Sink) -> None:

@@ -18,6 +18,8 @@ from modelyard.types.replica import Hello, Statistics
 from modelyard.types.route import Route, RouteVersion
 
 BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+REACHING: Final = 2.0
+"""Seconds that a request waits for the gateway to hear of a replica that control calls ready, and to reach it."""
 _PATIENCE: Final = 0.02  # seconds that a request waits for a place; a refusal is owed in under 0.05
 _COUNTED: Final = tuple(name for name in Statistics.__struct_fields__ if name != "started_ns")
 
@@ -243,6 +245,16 @@ class Deployment:
         finally:
             timer.cancel()
             self._moved.discard(moved)
+
+    async def lined(self, until: float) -> None:
+        """Return once there is a replica that control calls ready, or that is to be woken: callers may have heard
+        so before the gateway did. Raises Unavailable after `REACHING`, or at `until`; at once where another
+        deployment answers instead."""
+        until = 0.0 if self.serving.fallback else min(until, time.monotonic() + REACHING)
+        while not self.lines and not self.asleep:
+            if time.monotonic() >= until:
+                raise Unavailable(f"no replica of {self.name!r} is ready")
+            await self.moved(until)
 
     def _move(self) -> None:
         self.lane.pump()

@@ -125,15 +125,16 @@ GOALS: Final[tuple[Goal, ...]] = (
             data=data,
             change={"net": net} if net == "tfidf_svm" else None,
             metric="accuracy",
-            least=0.76 if data == "tweets" else None,
+            least=least if data == "tweets" else None,
         )
         for data in ("tweets", "movie-snippets")
-        for net, recipe in (
-            ("tfidf_logistic_regression", "tfidf"),
-            ("tfidf_svm", "tfidf"),
-            ("embedding_bag", "embedding-bag"),
-            ("lstm", "lstm"),
-            ("transformer_encoder", "transformer"),
+        for net, recipe, least in (
+            ("tfidf_logistic_regression", "tfidf", 0.76),
+            ("tfidf_svm", "tfidf", 0.76),
+            ("embedding_bag", "embedding-bag", 0.76),
+            ("lstm", "lstm", 0.76),
+            ("transformer_encoder", "transformer", 0.76),
+            ("minilm", "minilm", 0.79),
         )
     ),
     *(

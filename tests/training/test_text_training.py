@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import text_models
 from modelyard import datasets, engines, packages, training
 from modelyard.datasets import Dataset
 from modelyard.errors import InvalidInput
@@ -15,6 +16,7 @@ from modelyard.evaluation import EvaluationOptions, evaluate, write_report
 from text_models import sentences
 
 pytestmark = pytest.mark.slow
+RECIPES = Path(__file__).parents[2] / "examples" / "recipes"
 
 CLASSIFIERS: dict[str, dict[str, Any]] = {
     "embedding_bag": {"width": 8, "buckets": 500, "word_groups": 2},
@@ -68,7 +70,7 @@ def _dataset(folder: Path, files: dict[str, list[str]]) -> Dataset:
 def _train(
     dataset: Dataset, folder: Path, reporter: Any, attempt: int = 1, **recipe: Any
 ) -> training.TrainResult:
-    parsed = training.parse_recipe({"name": "m", "data": "d", **recipe})
+    parsed = training.parse_recipe({"name": "m", "data": "d"} | recipe)
     return training.train(
         parsed, dataset, folder / f"out-{attempt}", folder / "checkpoints", attempt, reporter
     )
@@ -107,6 +109,20 @@ def test_subwords(texts: Dataset, tmp_path: Path, recorder: Any) -> None:
     recipe = _given("embedding_bag") | {"preprocessing": {"kind": "bpe", "vocabulary_size": 400}}
     result = _train(texts, tmp_path, recorder, **recipe)
     assert result.manifest.preprocessing["vocabulary"] == 400
+
+
+def test_a_net_that_knows_words_already(texts: Dataset, tmp_path: Path, recorder: Any) -> None:
+    text_models.minilm()
+    recipe = training.parse_recipe((RECIPES / "tweets-minilm.yaml").read_text()).to_dict()
+    recipe["net"]["trained_layers"] = 1
+    recipe["preprocessing"]["max_length"] = 24
+    recipe["training"] |= {"batch_size": 16, "learning_rate": 0.001}
+    result = _train(texts, tmp_path, recorder, **recipe)
+    assert result.manifest.preprocessing["vocabulary"] == 30_522
+    found = evaluate(
+        engines.open_model(tmp_path / "out-1"), texts, EvaluationOptions(split="train"), recorder
+    )
+    assert found.report.metrics.values["accuracy"] > 0.8
 
 
 def test_the_report_shows_the_texts_of_mistakes(texts: Dataset, tmp_path: Path, recorder: Any) -> None:

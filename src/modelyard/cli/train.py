@@ -30,8 +30,8 @@ Net = Annotated[
     typer.Option(
         show_default=False,
         help="Without it, the task's own. Images: cnn, resnet, vit, efficientnet_lite, yolo, ssd, vae, gan. "
-        "Texts: embedding_bag, lstm, transformer_encoder, tfidf_logistic_regression, tfidf_svm, word2vec, glove, "
-        "gpt, seq2seq_transformer, seq2seq_rnn, text_vae. Sounds: crnn, cnn. Recommendation: "
+        "Texts: embedding_bag, lstm, transformer_encoder, minilm, tfidf_logistic_regression, tfidf_svm, word2vec, "
+        "glove, gpt, seq2seq_transformer, seq2seq_rnn, text_vae. Sounds: crnn, cnn. Recommendation: "
         "matrix_factorization, ncf, item_knn, user_knn, popularity. Series: seasonal_naive, linear_forecast, "
         "lstm_forecast. Tables: mlp, linear_regression, polynomial_regression, logistic_regression, svm, "
         "decision_tree, random_forest, gradient_boosting, histogram_gradient_boosting, k_nearest_neighbors, "

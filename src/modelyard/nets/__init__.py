@@ -47,6 +47,7 @@ NETS: Final[dict[str, str]] = {
     "embedding_bag": "modelyard.nets.embedding_bag",
     "lstm": "modelyard.nets.lstm",
     "transformer_encoder": "modelyard.nets.transformer_encoder",
+    "minilm": "modelyard.nets.minilm",
     "tfidf_logistic_regression": "modelyard.nets.tfidf_logistic_regression",
     "tfidf_svm": "modelyard.nets.tfidf_svm",
     "word2vec": "modelyard.nets.word2vec",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 class TransformerEncoder(msgspec.Struct, frozen=True, kw_only=True):
     """`width`: of a token's vector, which `heads` share evenly; `hidden`: units of a block's feed-forward layer;
-    `dropout`: of each block's two additions, and of the first vectors."""
+    `dropout`: of each block's attention and two additions, and of the first vectors."""
 
     width: Annotated[int, msgspec.Meta(ge=2, le=4096)] = 64
     heads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
@@ -27,38 +27,13 @@ def build(config: TransformerEncoder, shape: Shape) -> "nn.Module":
     """Normalised before each part (Xiong et al. 2020), which needs no long warm-up. Raises MissingExtra without
     torch, InvalidInput where heads do not divide the width."""
     from modelyard.nets import tokens
-    from modelyard.nets.layers import nn, torch
+    from modelyard.nets.attention import Block, sinusoids
+    from modelyard.nets.layers import nn
 
     if config.width % config.heads or config.width % 2:
         raise InvalidInput(
             "net.width is not even, or not a multiple of net.heads", came=f"{config.width}, {config.heads}"
         )
-
-    class Block(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.before_attention, self.before_feed = nn.LayerNorm(config.width), nn.LayerNorm(config.width)
-            self.projected = nn.Linear(config.width, 3 * config.width)
-            self.joined = nn.Linear(config.width, config.width)
-            self.feed = nn.Sequential(
-                nn.Linear(config.width, config.hidden), nn.GELU(), nn.Linear(config.hidden, config.width)
-            )
-            self.dropout = nn.Dropout(config.dropout)
-
-        def forward(self, hidden: "Tensor", seen: "Tensor") -> "Tensor":
-            hidden = hidden + self.dropout(self.attended(self.before_attention(hidden), seen))
-            added: Tensor = self.dropout(self.feed(self.before_feed(hidden)))
-            return hidden + added
-
-        def attended(self, hidden: "Tensor", seen: "Tensor") -> "Tensor":
-            """Section 3.2.2; `seen` is bool [rows, 1, 1, tokens]."""
-            query, key, value = (
-                part.unflatten(-1, (config.heads, -1)).transpose(1, 2)
-                for part in self.projected(hidden).chunk(3, dim=-1)
-            )
-            found = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=seen)
-            joined: Tensor = self.joined(found.transpose(1, 2).flatten(2))
-            return joined
 
     class Encoder(nn.Module):
         places: "Tensor"
@@ -67,10 +42,11 @@ def build(config: TransformerEncoder, shape: Shape) -> "nn.Module":
             super().__init__()
             self.vectors = nn.Embedding(int(shape.preprocessing["vocabulary"]), config.width)
             nn.init.normal_(self.vectors.weight, std=config.width**-0.5)
-            self.register_buffer(
-                "places", _sinusoids(int(shape.preprocessing["max_length"])), persistent=False
+            places = sinusoids(int(shape.preprocessing["max_length"]), config.width)
+            self.register_buffer("places", places, persistent=False)
+            self.blocks = nn.ModuleList(
+                Block(config.width, config.heads, config.hidden, config.dropout) for _ in range(config.layers)
             )
-            self.blocks = nn.ModuleList(Block() for _ in range(config.layers))
             self.norm = nn.LayerNorm(config.width)
             self.dropout = nn.Dropout(config.dropout)
             self.last = nn.Linear(config.width, shape.values)
@@ -83,12 +59,6 @@ def build(config: TransformerEncoder, shape: Shape) -> "nn.Module":
             pooled = tokens.mean_of(self.norm(hidden), attention_mask)
             logits: Tensor = self.last(self.dropout(pooled))
             return logits
-
-    def _sinusoids(length: int) -> "Tensor":
-        """Section 3.5, float32 [length, width]."""
-        rates = torch.exp(torch.arange(0, config.width, 2) * (-math.log(10_000.0) / config.width))
-        angles = torch.arange(length).unsqueeze(1) * rates
-        return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
 
     return Encoder()
 

@@ -1,13 +1,13 @@
 """Text classification: a text in, a score for each class out."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
 
 from modelyard.errors import InvalidInput
-from modelyard.tasks import texts
+from modelyard.tasks import texts, vocabulary
 from modelyard.tasks.answers import check_class_target, class_answers
 from modelyard.tasks.class_task import ClassTask
 from modelyard.tasks.contract import Array
@@ -56,6 +56,8 @@ class TextClassification(ClassTask, TextTask):
 
     def default_recipe(self, net: str) -> dict[str, Any]:
         """Texts are few beside words: what follows keeps a net from learning them by heart."""
+        if net == vocabulary.MINILM:
+            return _TRANSFER
         training: dict[str, Any] = {
             "optimizer": "adam",
             "learning_rate": 0.003,
@@ -73,6 +75,23 @@ class TextClassification(ClassTask, TextTask):
             "training": {} if net.startswith("tfidf") else training,
             "evaluation": {},
         }
+
+
+_TRANSFER: Final[dict[str, Any]] = {
+    "preprocessing": {"kind": vocabulary.MINILM},
+    "training": {
+        "optimizer": "adamw",
+        "learning_rate": 1e-4,
+        "weight_decay": 0.01,
+        "schedule": {"name": "cosine", "warmup": 0.1},
+        "batch_size": 32,
+        "epochs": 2,
+        "clip_norm": 1.0,
+        "label_smoothing": 0.05,
+    },
+    "evaluation": {},
+}
+"""Of a net that knows words already (Devlin et al. 2019, appendix A.3): small steps, and few of them."""
 
 
 def _outputs(labels: Sequence[str]) -> tuple[TensorSpec, ...]:

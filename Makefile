@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 DATA ?= digits
 ARGS ?=
+WORKERS ?= 2
+# Much of a test is waiting for processes that it started: another file's goes on meanwhile.
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .PHONY: help demo up down test quick check format bench bench-llm figures clean
 
@@ -40,10 +43,10 @@ down: $(VENV)/run ## stop it
 	@$(BIN)/yard down
 
 test: $(VENV)/dev ## all tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 quick: $(VENV)/dev ## the tests that take under two minutes together
-	@$(BIN)/python -m pytest -m 'not slow and not fashion_mnist' $(ARGS)
+	@$(PYTEST) -m 'not slow and not fashion_mnist' $(ARGS)
 
 check: $(VENV)/dev ## lint, formatting, types, import layers
 	@$(BIN)/ruff check src tests examples benchmarks

@@ -15,6 +15,8 @@ from modelyard.types.route import KeyGrant, Serving
 from talker import CONTEXT, TalkingReplica
 from waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 KEYS |= {
     "key-batch": KeyGrant(id="6", tenant="default", scopes=("predict",), priority="batch"),
     "key-poor": KeyGrant(id="7", tenant="default", scopes=("predict",), budget=60),

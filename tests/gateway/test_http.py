@@ -15,6 +15,8 @@ import pytest
 from live_serving import read_all
 from waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 KEY = "Authorization: Bearer key-predict\r\n"
 INFER = "/v2/models/table/infer"
 GOOD = json.dumps(

@@ -26,6 +26,8 @@ from modelyard.types.run import RunOutcome, RunSpec
 from tiny_language_model import TEXTS, write_lines, write_package
 from waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 RECIPE = {
     "task": "text-generation",
     "name": "tuned",

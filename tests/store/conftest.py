@@ -13,7 +13,7 @@ from modelyard.store.database import Database, open_database
 from modelyard.store.postgres import postgres_engine
 from modelyard.store.tables import Tenant
 
-KINDS = ["sqlite", "postgresql"] if postgres.installed() else ["sqlite"]
+KINDS = ["sqlite", *([pytest.param("postgresql", marks=pytest.mark.slow)] if postgres.installed() else [])]
 
 
 @pytest.fixture(scope="session")

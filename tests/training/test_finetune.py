@@ -15,6 +15,8 @@ from modelyard.types.chat import DEFAULT_TEMPLATE
 from modelyard.types.package import Lineage
 from tiny_language_model import CHAT_TEMPLATE, TEXTS, write_lines, write_package
 
+pytestmark = pytest.mark.slow
+
 RECIPE = {"task": "text-generation", "name": "a", "data": "lines", "base": "tiny"}
 TRAINING = {
     "method": "lora",

@@ -14,6 +14,8 @@ from modelyard.training.finetune_model import prepare
 from modelyard.training.finetune_recipe import FinetuneTraining, parse_finetune
 from tiny_language_model import write_package
 
+pytestmark = pytest.mark.slow
+
 RECIPE = {"task": "text-generation", "name": "a", "data": "b", "base": "c"}
 
 

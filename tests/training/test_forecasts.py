@@ -15,6 +15,8 @@ from modelyard.errors import InvalidInput
 from modelyard.evaluation import EvaluationOptions, evaluate, write_report
 from modelyard.nets import Shape
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = {"time": "year", "season": 11, "horizon": 11, "history": 33}
 QUICK: dict[str, Any] = {"epochs": 12, "early_stopping": None, "learning_rate": 0.005}
 

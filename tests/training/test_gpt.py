@@ -17,6 +17,8 @@ from modelyard.errors import Corrupt, ModelyardError, ParityMismatch
 from modelyard.evaluation import EvaluationOptions, evaluate
 from modelyard.types.generation import Sampling, TextRequest
 
+pytestmark = pytest.mark.slow
+
 torch = pytest.importorskip("torch")
 
 RECIPE: dict[str, Any] = {

@@ -12,6 +12,8 @@ from modelyard.datasets import Dataset
 from modelyard.engines import open_model
 from modelyard.evaluation import Bootstrap, EvaluationOptions, evaluate, write_report
 
+pytestmark = pytest.mark.slow
+
 RECIPES = Path(__file__).parents[2] / "examples" / "recipes"
 
 

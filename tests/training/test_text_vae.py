@@ -13,6 +13,8 @@ from modelyard.nets import Shape
 from modelyard.tasks.options import resolve
 from modelyard.tasks.text_codes import EDGE, LEVELS
 
+pytestmark = pytest.mark.slow
+
 torch = pytest.importorskip("torch")
 pytest.importorskip("tokenizers")
 

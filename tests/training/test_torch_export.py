@@ -18,6 +18,8 @@ from modelyard.training.recipe import GradientTraining
 from modelyard.training.torch_export import to_onnx
 from modelyard.types.tensor import Signature, TensorSpec
 
+pytestmark = pytest.mark.slow
+
 CONFIGS: dict[str, dict[str, Any]] = {"efficientnet_lite": {"pretrained": False, "size": 64}}
 
 

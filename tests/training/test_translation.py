@@ -17,6 +17,8 @@ from modelyard.evaluation import EvaluationOptions, evaluate
 from modelyard.nets import Shape
 from modelyard.tasks.options import resolve
 
+pytestmark = pytest.mark.slow
+
 torch = pytest.importorskip("torch")
 pytest.importorskip("sacrebleu")
 

@@ -10,7 +10,7 @@ import pytest
 from modelyard.control.mlflow.files import read_place
 from modelyard.errors import ModelyardError
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # of the stock client's own
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # of the stock client's own
 
 
 def test_files_go_up_and_come_down(server, tmp_path):

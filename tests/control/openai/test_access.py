@@ -9,6 +9,8 @@ from modelyard.control.routes import openai as routes
 
 from .conftest import error_of
 
+pytestmark = pytest.mark.slow
+
 ROUTES = sorted({(m, r.path) for r in routes.router.routes for m in r.methods})
 PREDICT = {
     ("GET", "/v1/files"),

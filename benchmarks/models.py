@@ -279,7 +279,7 @@ def measured(goal: Goal) -> dict[str, Any]:
         "data": goal.data,
         "metric": goal.metric,
         "value": value,
-        "interval": [report.interval.low, report.interval.high],
+        "interval": [report.interval.low, report.interval.high] if goal.metric == report.metrics.main else [],
         "goal": goal.bound,
         "reached": goal.reached(value),
         "shown": shown,
@@ -318,10 +318,10 @@ def page(result: dict[str, Any]) -> str:
     for name, row in result["results"].items():
         verdict = row["goal"] if row["reached"] else f"{row['goal']}: **missed**"
         besides = ", ".join(f"{key} {value:.4g}" for key, value in row["shown"].items())
-        low, high = row["interval"]
+        interval = " to ".join(f"{end:.4f}" for end in row["interval"])  # of the task's main figure alone
         lines.append(
             f"| {name} | {row['net']} | {row['data']} | {row['metric']} | {row['value']:.4f} "
-            f"| {low:.4f} to {high:.4f} | {verdict} | {besides} | {row['seconds']:.0f} | {row['seed']} "
+            f"| {interval} | {verdict} | {besides} | {row['seconds']:.0f} | {row['seed']} "
             f"| {row['date']} |"
         )
     size = f"{where['cores']} cores, {where['memory_gib']} GiB"

@@ -55,25 +55,26 @@ def test_the_vaes_loss_is_the_error_and_the_divergence() -> None:
     net = nets.load("vae")
     inputs, targets = batch(16, (8, 8, 1))
     torch.manual_seed(0)
-    plain = net.build(net.config(), shape(8, 8, 1)).eval()
+    plain = net.build(net.config(beta=1.0), shape(8, 8, 1)).eval()
     found = {name: value.item() for name, value in plain.loss(inputs, targets).items()}
     assert found["loss"] == pytest.approx(found["reconstruction"] + found["kl"], rel=1e-6)
-    assert found["kl"] > 0
     assert plain.loss(inputs, targets)["loss"].item() == found["loss"]  # its noise is the rows'
     torch.manual_seed(0)
     weighed = net.build(net.config(beta=4.0), shape(8, 8, 1)).eval().loss(inputs, targets)
     assert weighed["loss"].item() == pytest.approx(found["reconstruction"] + 4 * found["kl"], rel=1e-6)
 
 
-def test_the_divergence_is_torchs_own() -> None:
+def test_the_divergence_is_torchs_own_at_one_draw() -> None:
+    """The flow begins as the identity: the prior is normal."""
     net = nets.load("vae")
     inputs, targets = batch(16, (8, 8, 1))
     module = net.build(net.config(), shape(8, 8, 1)).eval()
     mean, log_variance = module.encode(targets["image"].permute(0, 3, 1, 2) / 255, None)
-    normal = torch.distributions.Normal
-    expected = torch.distributions.kl_divergence(normal(mean, (log_variance / 2).exp()), normal(0, 1))
+    posterior = torch.distributions.Normal(mean, (log_variance / 2).exp())
+    draw = mean + inputs["noise"] * posterior.scale
+    expected = posterior.log_prob(draw) - torch.distributions.Normal(0.0, 1.0).log_prob(draw)
     found = module.loss(inputs, targets)["kl"].item()
-    assert found == pytest.approx(expected.sum(dim=1).mean().item(), rel=1e-5)
+    assert found == pytest.approx(expected.sum(dim=1).mean().item(), rel=1e-4, abs=1e-4)
 
 
 def test_a_reconstruction_is_of_the_image_that_came() -> None:

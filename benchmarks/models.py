@@ -1,6 +1,6 @@
 """What the nets reach on real data, by the recipes of examples/recipes. Writes results/models.json and models.md.
 
-    python benchmarks/models.py [--only NAME,...] [--list]
+    python benchmarks/models.py [--only "NAME; ..."] [--list]
 
 Each figure is measured by the package on the test split, as it would be served. A figure is written as soon as it
 is there, with its date, so that a part of them can be measured again. Exits with 1 where one is missed.
@@ -9,6 +9,7 @@ is there, with its date, so that a part of them can be measured again. Exits wit
 import argparse
 import datetime
 import json
+import re
 import sys
 import tempfile
 import time
@@ -233,10 +234,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", default="", help="names of figures, or beginnings of them")
+    parser.add_argument("--only", default="", help="names of figures, or beginnings of them, with ; between them")
     parser.add_argument("--list", action="store_true")
     given = parser.parse_args()
-    chosen = [g for g in GOALS if g.name.startswith(tuple(given.only.split(",")))]
+    chosen = [g for g in GOALS if g.name.startswith(tuple(re.split(r" *; *", given.only.strip())))]
     if given.list or not chosen:
         print("\n".join(f"{goal.name:40} {goal.metric} {goal.bound}" for goal in GOALS))
         return 0 if given.list else 2

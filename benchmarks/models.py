@@ -234,7 +234,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", default="", help="names of figures, or beginnings of them, with ; between them")
+    parser.add_argument(
+        "--only", default="", help="names of figures, or beginnings of them, with ; between them"
+    )
     parser.add_argument("--list", action="store_true")
     given = parser.parse_args()
     chosen = [g for g in GOALS if g.name.startswith(tuple(re.split(r" *; *", given.only.strip())))]

@@ -126,7 +126,7 @@ def test_the_replica_with_least_under_way_is_asked():
 def test_a_request_waits_for_a_replica_that_was_called_ready_a_moment_ago(monkeypatch):
     async def scenario():
         made = deployment(Addresses())
-        waiting = asyncio.create_task(made.lined(math.inf))
+        waiting = asyncio.create_task(made.wait_for_lines(math.inf))
         await asyncio.sleep(0)
         assert not waiting.done()
         version = RouteVersion(version="1", digest="d", weight=1.0, replicas=("a",))
@@ -134,12 +134,12 @@ def test_a_request_waits_for_a_replica_that_was_called_ready_a_moment_ago(monkey
         await waiting
         monkeypatch.setattr(deployments, "REACHING", 0.01)
         with pytest.raises(Unavailable, match="no replica of 'm' is ready"):
-            await deployment(Addresses()).lined(math.inf)
+            await deployment(Addresses()).wait_for_lines(math.inf)
         monkeypatch.setattr(deployments, "REACHING", 1000.0)
         with pytest.raises(Unavailable):
-            await deployment(Addresses()).lined(0.0)  # its deadline
+            await deployment(Addresses()).wait_for_lines(0.0)  # its deadline
         with pytest.raises(Unavailable):
-            await deployment(Addresses(), serving=Serving(fallback="other")).lined(math.inf)
+            await deployment(Addresses(), serving=Serving(fallback="other")).wait_for_lines(math.inf)
 
     asyncio.run(scenario())
 

@@ -193,7 +193,7 @@ class Calls:
             avoid=avoid,
             until=call.until,
         )
-        await deployment.lined(call.until)
+        await deployment.wait_for_lines(call.until)
         if deployment.asleep:
             self._wake(deployment)
         return await deployment.lane.enter(turn)

@@ -246,7 +246,7 @@ class Deployment:
             timer.cancel()
             self._moved.discard(moved)
 
-    async def lined(self, until: float) -> None:
+    async def wait_for_lines(self, until: float) -> None:
         """Return once there is a replica that control calls ready, or that is to be woken: callers may have heard
         so before the gateway did. Raises Unavailable after `REACHING`, or at `until`; at once where another
         deployment answers instead."""

@@ -47,6 +47,7 @@ class EmbeddingParameters(msgspec.Struct, frozen=True, kw_only=True):
 class VectorOptions(vocabulary.TokenizerOptions, frozen=True, kw_only=True):
     """`width`: the values of a vector. The rest is the tokenizer's: see `vocabulary.TokenizerOptions`."""
 
+    kind: Literal["word", "bpe"] = "word"  # MiniLM's marks of a text's ends would be words among words
     min_frequency: Annotated[int, msgspec.Meta(ge=1)] = 5
     max_length: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 512
     width: Annotated[int, msgspec.Meta(ge=2, le=4096)] = 100
